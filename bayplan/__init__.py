@@ -1,0 +1,1 @@
+"""Bayplan: one joint, explainable scheduling decision for AI workloads on Kubernetes."""
