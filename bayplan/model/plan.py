@@ -1,0 +1,81 @@
+"""A Plan: one ordered list of decisions that leaves nothing to choose.
+
+Applying a plan twice equals applying it once; each decision names the resourceVersion it rests on, and a stale one is
+refused by the API and decided again in the next cycle. Every pending workload appears exactly once, placed or held.
+"""
+
+from __future__ import annotations
+
+from bayplan.model.base import Value
+from bayplan.model.device import AllocationResult
+from bayplan.model.reason import AnyReason
+from bayplan.model.workload import PodSetAssignment
+
+
+class ClaimAllocation(Value, frozen=True):
+    """Devices for one claim of a pod: `name` as the pod spells it, `claim` the object's key ("" = not made yet)."""
+
+    name: str
+    claim: str
+    allocation: AllocationResult
+
+
+class PodPlacement(Value, frozen=True):
+    """One pod of a gang: where it runs and with which devices. `pod` is its key, "" while it does not exist yet."""
+
+    pod_set: str
+    index: int
+    node: str
+    pod: str = ""
+    claims: tuple[ClaimAllocation, ...] = ()
+
+
+class Decision(Value, frozen=True, tag_field="decision"):
+    """Base of all decisions."""
+
+
+class Place(Decision, frozen=True, tag="Place"):
+    """Admit the workload (if it is not yet) and bind these pods. `domain` is the topology domain that holds them."""
+
+    workload: str
+    pods: tuple[PodPlacement, ...]
+    cluster_queue: str = ""
+    pod_sets: tuple[PodSetAssignment, ...] = ()
+    domain: str = ""
+    resource_version: str = ""
+
+
+class Hold(Decision, frozen=True, tag="Hold"):
+    """Not now: why, most important reason first."""
+
+    workload: str
+    reasons: tuple[AnyReason, ...]
+    resource_version: str = ""
+
+
+class Evict(Decision, frozen=True, tag="Evict"):
+    """End a running workload for `preemptor`; `reason` is Kueue's word (InClusterQueue, InCohortReclamation, …)."""
+
+    workload: str
+    preemptor: str
+    reason: str
+    resource_version: str = ""
+
+
+AnyDecision = Place | Hold | Evict
+
+
+class Plan(Value, frozen=True):
+    """Decisions in the order in which they are carried out, made from snapshot `revision`."""
+
+    decisions: tuple[AnyDecision, ...] = ()
+    revision: str = ""
+
+    def placed(self) -> tuple[Place, ...]:
+        return tuple(d for d in self.decisions if isinstance(d, Place))
+
+    def held(self) -> tuple[Hold, ...]:
+        return tuple(d for d in self.decisions if isinstance(d, Hold))
+
+    def evicted(self) -> tuple[Evict, ...]:
+        return tuple(d for d in self.decisions if isinstance(d, Evict))

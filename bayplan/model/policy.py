@@ -1,0 +1,38 @@
+"""Policy: all that a person may tune about a decision. Each choice is a name in a list of functions of `core`."""
+
+from __future__ import annotations
+
+from bayplan.model.base import Value
+
+DEFAULT_LEVELS = (
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "topology.bayplan.dev/block",
+    "topology.bayplan.dev/rack",
+    "kubernetes.io/hostname",
+)
+
+
+class Policy(Value, frozen=True):
+    """`levels` are node label keys from the widest to the narrowest, used where no Kueue Topology names them.
+
+    `order`, `score` and `allocate` name the functions that order workloads, rank nodes and choose devices.
+    `features` are the resource.k8s.io feature gates that are on.
+    """
+
+    order: str = "priority"
+    score: str = "stranding"
+    allocate: str = "packed"
+    levels: tuple[str, ...] = DEFAULT_LEVELS
+    seed: int = 0
+    features: tuple[str, ...] = (
+        "DRAAdminAccess",
+        "DRAConsumableCapacity",
+        "DRADeviceBindingConditions",
+        "DRADeviceTaints",
+        "DRAExtendedResource",
+        "DRAListTypeAttributes",
+        "DRAPartitionableDevices",
+        "DRAPrioritizedList",
+        "DRAResourceClaimDeviceStatus",
+    )

@@ -1,0 +1,135 @@
+"""Snapshot: the cluster at one moment. It never changes; a what-if is another snapshot that shares almost all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from bayplan.model.base import Metadata, Value
+from bayplan.model.device import (
+    DeviceClass,
+    DeviceTaintRule,
+    ResourceClaim,
+    ResourceClaimStatus,
+    ResourceSlice,
+)
+from bayplan.model.node import Node
+from bayplan.model.plan import ClaimAllocation, Place, PodPlacement
+from bayplan.model.queue import (
+    ClusterQueue,
+    Cohort,
+    LocalQueue,
+    Namespace,
+    PriorityClass,
+    ResourceFlavor,
+    Topology,
+    WorkloadPriorityClass,
+)
+from bayplan.model.workload import Admission, Pod, Workload
+
+
+class Snapshot(Value, frozen=True):
+    """Objects by key (`namespace/name`, or `name`). Pods and workloads that have ended are not in it."""
+
+    nodes: dict[str, Node] = {}
+    pods: dict[str, Pod] = {}
+    workloads: dict[str, Workload] = {}
+    claims: dict[str, ResourceClaim] = {}
+    slices: tuple[ResourceSlice, ...] = ()
+    device_classes: dict[str, DeviceClass] = {}
+    taint_rules: tuple[DeviceTaintRule, ...] = ()
+    namespaces: dict[str, Namespace] = {}
+    priority_classes: dict[str, PriorityClass] = {}
+    workload_priority_classes: dict[str, WorkloadPriorityClass] = {}
+    cluster_queues: dict[str, ClusterQueue] = {}
+    cohorts: dict[str, Cohort] = {}
+    local_queues: dict[str, LocalQueue] = {}
+    flavors: dict[str, ResourceFlavor] = {}
+    topologies: dict[str, Topology] = {}
+    revision: str = ""
+
+    def replace(self, **changes: object) -> Snapshot:
+        """A snapshot that differs in these fields and shares the rest."""
+        return msgspec.structs.replace(self, **changes)
+
+    def with_nodes(self, nodes: Iterable[Node], slices: Iterable[ResourceSlice] = ()) -> Snapshot:
+        """These nodes (and their devices) added or replaced."""
+        added = {n.name: n for n in nodes}
+        kept = tuple(s for s in self.slices if s.spec.node_name not in added)
+        return self.replace(nodes=self.nodes | added, slices=kept + tuple(slices))
+
+    def with_workload(self, workload: Workload) -> Snapshot:
+        return self.replace(workloads=self.workloads | {workload.key: workload})
+
+    def without(self, *workloads: str) -> Snapshot:
+        """These workloads gone, with their pods and the claims made for those pods."""
+        gone = frozenset(workloads)
+        pods = {k: p for k, p in self.pods.items() if p.workload not in gone}
+        kept_claims = {c for p in pods.values() for _, c in p.claims}
+        dropped = {c for p in self.pods.values() if p.workload in gone for _, c in p.claims if c not in kept_claims}
+        return self.replace(
+            workloads={k: w for k, w in self.workloads.items() if k not in gone},
+            pods=pods,
+            claims={k: c for k, c in self.claims.items() if k not in dropped},
+        )
+
+    def placing(self, place: Place, *, now_s: int = 0) -> Snapshot:
+        """The decision carried out: the workload admitted, its pods bound, its claims allocated."""
+        workload = self.workloads[place.workload]
+        templates = {s.name: s.template for s in workload.pod_sets}
+        pods: dict[str, Pod] = {}
+        claims: dict[str, ResourceClaim] = {}
+        for placement in place.pods:
+            pod, made = _bound(self, workload, placement, templates[placement.pod_set].requests, now_s)
+            pods[pod.key] = pod
+            claims.update(made)
+        admission = workload.admission or Admission(
+            cluster_queue=place.cluster_queue, pod_sets=place.pod_sets, admitted_s=now_s
+        )
+        admitted = msgspec.structs.replace(workload, admission=admission)
+        return self.replace(
+            workloads=self.workloads | {workload.key: admitted},
+            pods=self.pods | pods,
+            claims=self.claims | claims,
+        )
+
+
+def _bound(
+    snapshot: Snapshot,
+    workload: Workload,
+    placement: PodPlacement,
+    requests: tuple[tuple[str, int], ...],
+    now_s: int,
+) -> tuple[Pod, dict[str, ResourceClaim]]:
+    key = placement.pod or f"{workload.key}-{placement.pod_set}-{placement.index}"
+    claims = dict(_allocated(snapshot, key, c) for c in placement.claims)
+    names = tuple((c.name, k) for c, k in zip(placement.claims, claims, strict=True))
+    known = snapshot.pods.get(key)
+    if known is not None:
+        inherited = dict(known.claims) | dict(names)
+        return msgspec.structs.replace(
+            known, node=placement.node, started_s=now_s, claims=tuple(inherited.items())
+        ), claims
+    return Pod(
+        namespace=workload.namespace,
+        name=key.removeprefix(workload.namespace + "/"),
+        workload=workload.key,
+        pod_set=placement.pod_set,
+        index=placement.index,
+        node=placement.node,
+        requests=requests,
+        claims=names,
+        priority=workload.priority,
+        started_s=now_s,
+    ), claims
+
+
+def _allocated(snapshot: Snapshot, pod: str, given: ClaimAllocation) -> tuple[str, ResourceClaim]:
+    key = given.claim or f"{pod}-{given.name}"
+    status = ResourceClaimStatus(allocation=given.allocation)
+    known = snapshot.claims.get(key)
+    if known is not None:
+        return key, msgspec.structs.replace(known, status=status)
+    namespace, _, name = key.partition("/")
+    return key, ResourceClaim(metadata=Metadata(name=name, namespace=namespace), status=status)

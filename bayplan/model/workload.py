@@ -1,0 +1,114 @@
+"""Workloads: what is admitted as one, and the pods that carry it out.
+
+A Workload is Kueue's unit of admission (a gang of pod sets); every Job, JobSet, pod group or lone pod is one. Times are
+whole seconds since the epoch; amounts are integers (`cpu` in millicores, byte resources in bytes, the rest in units).
+"""
+
+from __future__ import annotations
+
+from bayplan.model.base import Value
+from bayplan.model.device import ResourceClaimSpec
+from bayplan.model.node import NodeSelector, Toleration
+
+Amounts = tuple[tuple[str, int], ...]
+"""Resource amounts, sorted by resource name."""
+
+
+class PodClaim(Value, frozen=True):
+    """One entry of `spec.resourceClaims`: a claim made for the pod from `template`, or the existing claim `claim`.
+
+    `claim` is `namespace/name`; for a templated claim it is empty until the claim object exists.
+    """
+
+    name: str
+    template: ResourceClaimSpec | None = None
+    claim: str = ""
+
+
+class PodTemplate(Value, frozen=True):
+    """What one pod asks of a node. Two pods with equal templates are one question."""
+
+    requests: Amounts = ()
+    claims: tuple[PodClaim, ...] = ()
+    node_selector: tuple[tuple[str, str], ...] = ()
+    node_affinity: NodeSelector | None = None
+    tolerations: tuple[Toleration, ...] = ()
+
+
+class TopologyRequest(Value, frozen=True):
+    """Kueue's topologyRequest: at most one of a `required` or a `preferred` level (a node label key)."""
+
+    required: str = ""
+    preferred: str = ""
+
+
+class PodSet(Value, frozen=True):
+    name: str
+    count: int
+    template: PodTemplate
+    topology: TopologyRequest = TopologyRequest()
+
+
+class PodSetAssignment(Value, frozen=True):
+    """What admission gave a pod set: flavors per resource and pods per node, in rank order."""
+
+    name: str
+    flavors: tuple[tuple[str, str], ...] = ()
+    nodes: tuple[tuple[str, int], ...] = ()
+
+
+class Admission(Value, frozen=True):
+    cluster_queue: str
+    pod_sets: tuple[PodSetAssignment, ...] = ()
+    admitted_s: int = 0
+
+
+class Workload(Value, frozen=True):
+    """`owner` is what people call it (`Job/train-llama`); `runtime_s` the declared or learnt run time, 0 = unknown."""
+
+    namespace: str
+    name: str
+    pod_sets: tuple[PodSet, ...]
+    uid: str = ""
+    resource_version: str = ""
+    owner: str = ""
+    queue_name: str = ""
+    priority: int = 0
+    preemption_policy: str = "PreemptLowerPriority"
+    created_s: int = 0
+    active: bool = True
+    runtime_s: int = 0
+    admission: Admission | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def count(self) -> int:
+        return sum(s.count for s in self.pod_sets)
+
+
+class Pod(Value, frozen=True):
+    """A pod that exists and has not ended. `workload` is the key of the Workload it belongs to, empty if foreign.
+
+    `claims` maps the pod's claim names to the keys of their ResourceClaims; `node` is empty until it is bound.
+    """
+
+    namespace: str
+    name: str
+    uid: str = ""
+    resource_version: str = ""
+    workload: str = ""
+    pod_set: str = ""
+    index: int = -1
+    node: str = ""
+    requests: Amounts = ()
+    claims: tuple[tuple[str, str], ...] = ()
+    priority: int = 0
+    started_s: int = 0
+    terminating: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
