@@ -15,7 +15,7 @@ T = TypeVar("T")
 def dec_hook(kind: type, value: Any) -> Any:
     """Reads a Quantity from JSON text or number. Raises ValueError, which msgspec turns into an error with a path."""
     if kind is Quantity:
-        return Quantity.parse(value if isinstance(value, str) else str(value))
+        return Quantity.of_json(value)
     raise NotImplementedError(kind)
 
 

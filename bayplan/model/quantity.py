@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal
-
-import msgspec
+from typing import Final, Literal
 
 Format = Literal["DecimalSI", "BinarySI", "DecimalExponent"]
 
@@ -43,15 +41,22 @@ class QuantityError(ValueError):
     """The text is not a quantity; the message says what was expected, in upstream's words."""
 
 
-class Quantity(msgspec.Struct, frozen=True, eq=False, gc=False, repr_omit_defaults=True):
-    """An exact amount in billionths of a unit. Hashable and ordered by amount alone.
+class Quantity:
+    """An exact amount in billionths of a unit. Immutable; hashable and ordered by amount alone.
 
-    `given` is the spelling to print where upstream keeps it, else "".
+    `given` is the spelling to print where upstream keeps it, else "". A plain class, so that JSON codecs treat it as
+    the text it is on the wire (`bayplan.model.codec`) and not as an object with fields.
     """
 
-    nano: int
-    format: Format = "DecimalSI"
-    given: str = ""
+    __slots__ = ("format", "given", "nano")
+
+    def __init__(self, nano: int, format: Format = "DecimalSI", given: str = "") -> None:
+        self.nano: Final = nano
+        self.format: Final[Format] = format
+        self.given: Final = given
+
+    def __repr__(self) -> str:
+        return f"Quantity({str(self)!r})"
 
     @staticmethod
     def parse(text: str) -> Quantity:
