@@ -1,0 +1,64 @@
+"""Kueue's queueing kinds, v1beta2 as it is and v1beta1's spellings (`cohort`, `Borrow`, `Preempt`) by translation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bayplan.model.queue import (
+    ClusterQueue,
+    Cohort,
+    LocalQueue,
+    Namespace,
+    PriorityClass,
+    ResourceFlavor,
+    Topology,
+    WorkloadPriorityClass,
+)
+from bayplan.wire.read import Json, parsed, read
+
+_RENAMED = {"cohort": "cohortName", "parent": "parentName"}
+_FUNGIBILITY = {"Borrow": "MayStopSearch", "Preempt": "MayStopSearch"}
+
+
+def cluster_queue(source: bytes | Json) -> ClusterQueue:
+    """Raises Malformed, as all of these."""
+    return read(_modern(parsed(source)), ClusterQueue)
+
+
+def cohort(source: bytes | Json) -> Cohort:
+    return read(_modern(parsed(source)), Cohort)
+
+
+def local_queue(source: bytes | Json) -> LocalQueue:
+    return read(source, LocalQueue)
+
+
+def resource_flavor(source: bytes | Json) -> ResourceFlavor:
+    return read(source, ResourceFlavor)
+
+
+def topology(source: bytes | Json) -> Topology:
+    return read(source, Topology)
+
+
+def workload_priority_class(source: bytes | Json) -> WorkloadPriorityClass:
+    return read(source, WorkloadPriorityClass)
+
+
+def priority_class(source: bytes | Json) -> PriorityClass:
+    return read(source, PriorityClass)
+
+
+def namespace(source: bytes | Json) -> Namespace:
+    return read(source, Namespace)
+
+
+def _modern(obj: Json) -> Json:
+    spec = obj.get("spec")
+    if not isinstance(spec, dict):
+        return obj
+    renamed: dict[str, Any] = {_RENAMED.get(k, k): v for k, v in spec.items()}
+    fungibility = spec.get("flavorFungibility")
+    if isinstance(fungibility, dict):
+        renamed["flavorFungibility"] = {k: _FUNGIBILITY.get(str(v), v) for k, v in fungibility.items()}
+    return {**obj, "spec": renamed}

@@ -1,0 +1,240 @@
+"""Kueue's Workload object and the pod templates in it, read into the model's unit of admission.
+
+A pod template names things that live elsewhere (claim templates, priority classes): `Context` holds them, so that
+reading stays a function of its arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bayplan.model.base import Noun, Value
+from bayplan.model.device import ResourceClaimSpec, ResourceClaimTemplate
+from bayplan.model.queue import PriorityClass, WorkloadPriorityClass
+from bayplan.model.workload import (
+    Admission,
+    PodClaim,
+    PodSet,
+    PodSetAssignment,
+    PodTemplate,
+    TopologyRequest,
+    Workload,
+)
+from bayplan.wire.assignment import TopologyAssignment, pods_per_node
+from bayplan.wire.errors import Malformed
+from bayplan.wire.meta import Condition, ObjectMeta, condition, is_true, timestamp, whole
+from bayplan.wire.names import (
+    ADMITTED,
+    FINISHED,
+    IS_GROUP_WORKLOAD,
+    JOB_OWNER_GVK,
+    JOB_OWNER_NAME,
+    PREFERRED_TOPOLOGY,
+    QUOTA_RESERVED,
+    REQUIRED_TOPOLOGY,
+    RUNTIME_SECONDS,
+)
+from bayplan.wire.pods import PodObject, PodSpec, requests
+from bayplan.wire.read import Json, read
+
+
+class Context(Value, frozen=True):
+    """The objects templates and priorities refer to, by key."""
+
+    claim_templates: Mapping[str, ResourceClaimTemplate] = {}
+    priority_classes: Mapping[str, PriorityClass] = {}
+    workload_priority_classes: Mapping[str, WorkloadPriorityClass] = {}
+
+
+class TopologyRequestObject(Noun, frozen=True):
+    required: str = ""
+    preferred: str = ""
+
+
+class PodSetObject(Noun, frozen=True):
+    name: str = "main"
+    count: int = 1
+    template: PodObject = PodObject()
+    topology_request: TopologyRequestObject | None = None
+
+
+class PriorityClassRef(Noun, frozen=True):
+    kind: str = ""
+    name: str = ""
+
+
+class WorkloadSpec(Noun, frozen=True):
+    pod_sets: tuple[PodSetObject, ...] = ()
+    queue_name: str = ""
+    priority: int | None = None
+    priority_class_ref: PriorityClassRef | None = None
+    priority_class_name: str = ""
+    priority_class_source: str = ""
+    active: bool = True
+    maximum_execution_time_seconds: int = 0
+
+
+class PodSetAssignmentObject(Noun, frozen=True):
+    name: str = "main"
+    flavors: dict[str, str] = {}
+    count: int = 0
+    topology_assignment: TopologyAssignment | None = None
+
+
+class AdmissionObject(Noun, frozen=True):
+    cluster_queue: str = ""
+    pod_set_assignments: tuple[PodSetAssignmentObject, ...] = ()
+
+
+class WorkloadStatus(Noun, frozen=True):
+    admission: AdmissionObject | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class WorkloadObject(Noun, frozen=True):
+    metadata: ObjectMeta
+    spec: WorkloadSpec = WorkloadSpec()
+    status: WorkloadStatus = WorkloadStatus()
+
+    @property
+    def finished(self) -> bool:
+        return is_true(self.status.conditions, FINISHED)
+
+
+def workload(source: bytes | Json | WorkloadObject, context: Context) -> Workload:
+    """The Workload as the scheduler reads it. Raises Malformed."""
+    obj = source if isinstance(source, WorkloadObject) else read(source, WorkloadObject)
+    try:
+        return _workload(obj, context)
+    except Malformed as error:
+        raise error.of(f"Workload {obj.metadata.key}") from error
+
+
+def pod_template(spec: PodSpec, namespace: str, context: Context) -> PodTemplate:
+    """What one pod of this spec asks of a node.
+
+    A claim whose template does not exist (yet) has neither `template` nor `claim`.
+    """
+    affinity = spec.affinity.node_affinity if spec.affinity else None
+    return PodTemplate(
+        requests=requests(spec),
+        claims=tuple(
+            PodClaim(
+                name=c.name,
+                template=_claim_spec(namespace, c.resource_claim_template_name, context),
+                claim=f"{namespace}/{c.resource_claim_name}" if c.resource_claim_name else "",
+            )
+            for c in spec.resource_claims
+        ),
+        node_selector=tuple(sorted(spec.node_selector.items())),
+        node_affinity=affinity.required_during_scheduling_ignored_during_execution if affinity else None,
+        tolerations=spec.tolerations,
+    )
+
+
+def claim_templates_named(obj: WorkloadObject) -> tuple[str, ...]:
+    """Keys of the claim templates the Workload's pods name."""
+    return tuple(
+        f"{obj.metadata.namespace}/{c.resource_claim_template_name}"
+        for s in obj.spec.pod_sets
+        for c in s.template.spec.resource_claims
+        if c.resource_claim_template_name
+    )
+
+
+def topology_request(annotations: Mapping[str, str]) -> TopologyRequest:
+    """The topology a pod template's annotations ask for; a required level wins over a preferred one."""
+    required = annotations.get(REQUIRED_TOPOLOGY, "")
+    return TopologyRequest(required=required, preferred="" if required else annotations.get(PREFERRED_TOPOLOGY, ""))
+
+
+def _claim_spec(namespace: str, template: str, context: Context) -> ResourceClaimSpec | None:
+    found = context.claim_templates.get(f"{namespace}/{template}") if template else None
+    return found.spec.spec if found else None
+
+
+def _workload(obj: WorkloadObject, context: Context) -> Workload:
+    meta, spec = obj.metadata, obj.spec
+    if not spec.pod_sets:
+        raise Malformed("spec.podSets", "expected at least one pod set")
+    priority, policy = _priority(spec, context)
+    return Workload(
+        namespace=meta.namespace,
+        name=meta.name,
+        pod_sets=tuple(_pod_set(s, i, meta.namespace, context) for i, s in enumerate(spec.pod_sets)),
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+        owner=_owner(meta),
+        queue_name=spec.queue_name,
+        priority=priority,
+        preemption_policy=policy,
+        created_s=timestamp(meta.creation_timestamp, "metadata.creationTimestamp"),
+        active=spec.active,
+        runtime_s=_runtime(meta, spec),
+        admission=_admission(obj.status),
+    )
+
+
+def _pod_set(source: PodSetObject, index: int, namespace: str, context: Context) -> PodSet:
+    path = f"spec.podSets[{index}]"
+    if source.count < 0:
+        raise Malformed(f"{path}.count", f"expected a number of pods, got {source.count}")
+    asked = source.topology_request
+    if asked is None:
+        topology = topology_request(source.template.metadata.annotations)
+    else:
+        topology = TopologyRequest(required=asked.required, preferred="" if asked.required else asked.preferred)
+    template = pod_template(source.template.spec, namespace, context)
+    return PodSet(name=source.name, count=source.count, template=template, topology=topology)
+
+
+def _owner(meta: ObjectMeta) -> str:
+    if IS_GROUP_WORKLOAD in meta.annotations:
+        return f"PodGroup/{meta.name}"
+    owner = meta.controller() or next(iter(meta.owner_references), None)
+    if owner:
+        return f"{owner.kind}/{owner.name}"
+    kind = meta.annotations.get(JOB_OWNER_GVK, "").rpartition("Kind=")[2] or "Workload"
+    return f"{kind}/{meta.annotations.get(JOB_OWNER_NAME) or meta.name}"
+
+
+def _priority(spec: WorkloadSpec, context: Context) -> tuple[int, str]:
+    """Priority and preemption policy; the number written in the Workload wins over its class."""
+    ref = spec.priority_class_ref
+    name = ref.name if ref else spec.priority_class_name
+    is_workload_class = (ref.kind if ref else spec.priority_class_source.rpartition("/")[2].lower()) in (
+        "WorkloadPriorityClass",
+        "workloadpriorityclass",
+    )
+    if is_workload_class:
+        found = context.workload_priority_classes.get(name)
+        value, policy = (found.value if found else 0), "PreemptLowerPriority"
+    else:
+        pod_class = context.priority_classes.get(name)
+        value, policy = (pod_class.value, pod_class.preemption_policy) if pod_class else (0, "PreemptLowerPriority")
+    return (value if spec.priority is None else spec.priority), policy
+
+
+def _runtime(meta: ObjectMeta, spec: WorkloadSpec) -> int:
+    declared = whole(meta.annotations, RUNTIME_SECONDS, "metadata.annotations")
+    return spec.maximum_execution_time_seconds if declared is None else declared
+
+
+def _admission(status: WorkloadStatus) -> Admission | None:
+    given = status.admission
+    if given is None or not given.cluster_queue:
+        return None
+    since = condition(status.conditions, ADMITTED) or condition(status.conditions, QUOTA_RESERVED)
+    return Admission(
+        cluster_queue=given.cluster_queue,
+        pod_sets=tuple(_assignment(a, i) for i, a in enumerate(given.pod_set_assignments)),
+        admitted_s=timestamp(since.last_transition_time, "status.conditions") if since else 0,
+    )
+
+
+def _assignment(source: PodSetAssignmentObject, index: int) -> PodSetAssignment:
+    try:
+        nodes = pods_per_node(source.topology_assignment)
+    except Malformed as error:
+        raise error.within(f"status.admission.podSetAssignments[{index}]") from error
+    return PodSetAssignment(name=source.name, flavors=tuple(sorted(source.flavors.items())), nodes=nodes)
