@@ -57,7 +57,7 @@ def _modern(obj: Json) -> Json:
     spec = obj.get("spec")
     if not isinstance(spec, dict):
         return obj
-    renamed: dict[str, Any] = {_RENAMED.get(k, k): v for k, v in spec.items()}
+    renamed: dict[str, Any] = {_RENAMED.get(str(k), str(k)): v for k, v in spec.items()}
     fungibility = spec.get("flavorFungibility")
     if isinstance(fungibility, dict):
         renamed["flavorFungibility"] = {k: _FUNGIBILITY.get(str(v), v) for k, v in fungibility.items()}

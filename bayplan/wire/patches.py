@@ -1,0 +1,150 @@
+"""Everything Bayplan writes to a cluster, as merge patches and bodies that hold only the fields it owns.
+
+A patch that replaces a list (conditions, reservedFor) carries the resourceVersion it was made from, so that a stale
+one is refused. A function returns None where the object already says so: writing twice equals writing once.
+Condition types, reasons and messages are Kueue's (kueue.x-k8s.io/v1beta2 Workload).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bayplan.model import codec
+from bayplan.model.device import AllocationResult
+from bayplan.model.plan import Evict, Place
+from bayplan.model.workload import PodSet, PodSetAssignment, Workload
+from bayplan.wire.assignment import topology_assignment
+from bayplan.wire.conditions import has_true, with_condition
+from bayplan.wire.names import ADMITTED, EVICTED, FINISHED, PREEMPTED, QUOTA_RESERVED, START, WHY
+from bayplan.wire.pods import quantity
+from bayplan.wire.read import Json
+
+Patch = dict[str, Any]
+
+_CAUSE = {
+    "InClusterQueue": "prioritization in the ClusterQueue",
+    "InCohortReclamation": "reclamation within the cohort",
+    "InCohortFairSharing": "Fair Sharing within the cohort",
+    "InCohortReclaimWhileBorrowing": "reclamation within the cohort while borrowing",
+}
+
+
+def admit(obj: Json, workload: Workload, place: Place, now_s: int) -> Patch:
+    """Status patch of a Kueue Workload: its admission, and what that changes in its conditions."""
+    sets = {s.name: s for s in workload.pod_sets}
+    admission = {
+        "clusterQueue": place.cluster_queue,
+        "podSetAssignments": [_assignment(a, sets[a.name]) for a in place.pod_sets],
+    }
+    status = _status(obj)
+    conditions: Any = status.get("conditions") or ()
+    for old in conditions:
+        if old.get("type") in (EVICTED, PREEMPTED) and old.get("status") == "True":
+            before = f"Previously: {old.get('message', '')}"
+            conditions = _set(obj, conditions, old["type"], False, QUOTA_RESERVED, before, now_s)
+    reserved = f"Quota reserved in ClusterQueue {place.cluster_queue}"
+    conditions = _set(obj, conditions, QUOTA_RESERVED, True, QUOTA_RESERVED, reserved, now_s)
+    conditions = _set(obj, conditions, ADMITTED, True, ADMITTED, "The workload is admitted", now_s)
+    return _versioned(obj, {"status": {"admission": admission, "conditions": conditions}})
+
+
+def hold(obj: Json, reason: str, message: str, now_s: int) -> Patch | None:
+    """Status patch that says why a Workload waits; `reason` is the tag of its first Reason."""
+    old = _status(obj).get("conditions")
+    new = _set(obj, old, QUOTA_RESERVED, False, reason, message, now_s)
+    return None if new == (old or []) else _versioned(obj, {"status": {"conditions": new}})
+
+
+def evict(obj: Json, decision: Evict, now_s: int) -> Patch | None:
+    """Status patch that takes a Workload's admission away."""
+    status = _status(obj)
+    if not status.get("admission"):
+        return None
+    cause = _CAUSE.get(decision.reason, decision.reason)
+    message = f"Preempted to accommodate a workload ({decision.preemptor}) due to {cause}"
+    conditions = _set(obj, status.get("conditions"), EVICTED, True, PREEMPTED, message, now_s)
+    conditions = _set(obj, conditions, PREEMPTED, True, decision.reason, message, now_s)
+    conditions = _set(obj, conditions, QUOTA_RESERVED, False, "Pending", message, now_s)
+    conditions = _set(obj, conditions, ADMITTED, False, "NoReservation", "The workload has no reservation", now_s)
+    return _versioned(obj, {"status": {"admission": None, "conditions": conditions}})
+
+
+def finish(obj: Json, succeeded: bool, message: str, now_s: int) -> Patch | None:
+    """Status patch of a Workload whose job has ended."""
+    status = _status(obj)
+    if has_true(status.get("conditions"), FINISHED):
+        return None
+    reason = "Succeeded" if succeeded else "Failed"
+    return _versioned(
+        obj, {"status": {"conditions": _set(obj, status.get("conditions"), FINISHED, True, reason, message, now_s)}}
+    )
+
+
+def remark(obj: Json, *, why: str, start: str) -> Patch | None:
+    """Metadata patch of the annotations kubectl shows as WHY and START; "" removes one."""
+    have = obj["metadata"].get("annotations") or {}
+    wanted = {WHY: why or None, START: start or None}
+    changed = {k: v for k, v in wanted.items() if have.get(k) != v}
+    return {"metadata": {"annotations": changed}} if changed else None
+
+
+def allocate(claim: Json, allocation: AllocationResult, pod: str, pod_uid: str) -> Patch | None:
+    """Status patch that gives devices to a claim and reserves it for a pod (added to those that share it)."""
+    status = _status(claim)
+    reserved = status.get("reservedFor") or []
+    has_pod = any(r.get("uid") == pod_uid for r in reserved)
+    changed: Patch = {}
+    if not status.get("allocation"):
+        changed["allocation"] = codec.to_builtins(allocation)
+    if not has_pod:
+        changed["reservedFor"] = [*reserved, {"resource": "pods", "name": pod, "uid": pod_uid}]
+    return _versioned(claim, {"status": changed}) if changed else None
+
+
+def release(claim: Json, gone: frozenset[str]) -> Patch | None:
+    """Status patch that takes consumers (uids) off a claim and frees its devices with the last one."""
+    reserved = _status(claim).get("reservedFor") or []
+    kept = [r for r in reserved if r.get("uid") not in gone]
+    if len(kept) == len(reserved):
+        return None
+    changed: Patch = {"reservedFor": kept or None}
+    if not kept:
+        changed |= {"allocation": None, "devices": None}
+    return _versioned(claim, {"status": changed})
+
+
+def binding(namespace: str, pod: str, node: str) -> Json:
+    """Body for `pods/binding`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": pod, "namespace": namespace},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+    }
+
+
+def _assignment(given: PodSetAssignment, pod_set: PodSet) -> Json:
+    usage = {r: str(quantity(r, n * pod_set.count)) for r, n in pod_set.template.requests if r != "pods"}
+    assignment: Patch = {
+        "name": given.name,
+        "count": pod_set.count,
+        "flavors": dict(given.flavors),
+        "resourceUsage": usage,
+    }
+    if given.nodes:
+        assignment["topologyAssignment"] = topology_assignment(given.nodes)
+    return assignment
+
+
+def _status(obj: Json) -> Json:
+    return obj.get("status") or {}
+
+
+def _set(obj: Json, conditions: Any, type: str, status: bool, reason: str, message: str, now_s: int) -> Any:
+    generation = obj["metadata"].get("generation", 0)
+    return with_condition(conditions, type, status, reason, message, now_s, generation=generation)
+
+
+def _versioned(obj: Json, patch: Patch) -> Patch:
+    version = obj["metadata"].get("resourceVersion")
+    return {"metadata": {"resourceVersion": version}, **patch} if version else patch
