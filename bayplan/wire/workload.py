@@ -7,6 +7,7 @@ reading stays a function of its arguments.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from bayplan.model.base import Noun, Value
 from bayplan.model.device import ResourceClaimSpec, ResourceClaimTemplate
@@ -44,6 +45,7 @@ class Context(Value, frozen=True):
     claim_templates: Mapping[str, ResourceClaimTemplate] = {}
     priority_classes: Mapping[str, PriorityClass] = {}
     workload_priority_classes: Mapping[str, WorkloadPriorityClass] = {}
+    training_runtimes: Mapping[str, Any] = {}
 
 
 class TopologyRequestObject(Noun, frozen=True):
