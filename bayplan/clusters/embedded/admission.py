@@ -1,0 +1,60 @@
+"""What happens to an object between the client and the store: defaults, then every reason to refuse it at once.
+
+The store itself knows nothing of CEL: a caller that does hands in `validators`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bayplan.clusters.embedded.defaults import with_defaults
+from bayplan.clusters.embedded.errors import FieldError, invalid
+from bayplan.clusters.embedded.immutable import check_immutable
+from bayplan.clusters.embedded.kinds import Kind
+from bayplan.clusters.embedded.meta import check_metadata
+from bayplan.clusters.embedded.records import Records
+from bayplan.clusters.embedded.schemas import check_schema, with_schema
+from bayplan.clusters.embedded.validation import check_object
+
+# (kind, new object, stored object or None) -> what is wrong with it.
+Validator = Callable[[Kind, Mapping[str, Any], Mapping[str, Any] | None], Sequence[FieldError]]
+
+
+class Admission:
+    """Completes and checks objects on their way into the store."""
+
+    def __init__(self, records: Records, validators: Sequence[Validator]) -> None:
+        self._records = records
+        self._validators = tuple(validators)
+
+    def admit(
+        self, kind: Kind, obj: dict[str, Any], old: Mapping[str, Any] | None, subresource: str = ""
+    ) -> dict[str, Any]:
+        """The object as it will be stored; ApiError 422 naming every wrong field."""
+        version = str(obj["apiVersion"]).rpartition("/")[2]
+        schema = kind.schemas.get(version)
+        if schema:
+            obj = with_schema(schema, obj)
+        if not subresource:
+            obj = with_defaults(kind, obj, old, self._priority_class)
+        problems = [*check_metadata(kind, obj["metadata"])]
+        if schema:
+            problems += check_schema(schema, obj)
+        if not subresource and (old is None or obj.get("spec") != old.get("spec")):
+            problems += check_object(kind, obj)
+        if old is not None and not subresource:
+            problems += check_immutable(kind, obj, old)
+        for validator in self._validators:
+            problems += validator(kind, obj, old)
+        if problems:
+            raise invalid(kind.kind, kind.group, str(obj["metadata"].get("name", "")), problems)
+        return obj
+
+    def _priority_class(self, name: str) -> dict[str, Any] | None:
+        """The named class, or for "" the global default if there is one."""
+        if name:
+            record = self._records.find("priorityclasses.scheduling.k8s.io", "", name)
+            return record.decode() if record else None
+        classes = [record.decode() for record in self._records.rows("priorityclasses.scheduling.k8s.io")]
+        return next((each for each in classes if each.get("globalDefault")), None)
