@@ -1,0 +1,283 @@
+"""What equal things have in common, worked out once.
+
+A 512-pod gang is one question, and 5,000 nodes are a few dozen states. The book gives every pod template a number (a
+*shape*) and every node state a number (a *signature*: label class, free amounts, device state), and remembers the
+answer to each (signature, shape). A node that changes moves to another signature, so nothing is ever invalidated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bayplan.core.allocate import Catalog, Fit
+from bayplan.model.codec import to_json
+from bayplan.model.node import Node
+from bayplan.model.reason import DevicesNotFound
+from bayplan.model.workload import PodTemplate
+
+
+class NodeView(NamedTuple):
+    """A node state in the units in which scores are written."""
+
+    cpu_free_milli: int
+    cpu_total_milli: int
+    memory_free_bytes: int
+    memory_total_bytes: int
+    gpu_free_milli: tuple[int, ...]
+    gpu_model: str
+    pods: int
+
+
+class Option(NamedTuple):
+    """One way to run a pod on a node: the devices it would take, and the signature the node would have then."""
+
+    fit: Fit | None
+    after: int
+
+
+class _Shape(NamedTuple):
+    template: PodTemplate
+    needs: tuple[tuple[int, int], ...]
+    missing: str
+    rule: int
+    ask: int
+
+
+class _Class(NamedTuple):
+    """Nodes that no pod can tell apart but by what is free on them."""
+
+    labels: tuple[tuple[str, str], ...]
+    name: str
+    total: tuple[int, ...]
+    kind: int
+    sample: Node
+
+
+class _Signature(NamedTuple):
+    cls: int
+    free: tuple[int, ...]
+    state: int
+
+
+class Book:
+    """Shapes, signatures, and the memo between them, for one set of nodes and devices.
+
+    `label_keys` are the node labels any pod may select by, `named` the nodes singled out by name, `resources` the
+    scalar resources anything asks for.
+    """
+
+    def __init__(
+        self, catalog: Catalog, resources: Iterable[str], label_keys: Iterable[str], named: Iterable[str]
+    ) -> None:
+        self.catalog = catalog
+        self.resources = tuple(sorted(resources))
+        self._index = {r: i for i, r in enumerate(self.resources)}
+        self._label_keys = tuple(sorted(label_keys))
+        self._named = frozenset(named)
+        self._shapes: list[_Shape] = []
+        self._shape_ids: dict[PodTemplate | bytes, int] = {}
+        self._rules: dict[bytes, int] = {}
+        self._classes: list[_Class] = []
+        self._class_ids: dict[object, int] = {}
+        self._signatures: list[_Signature] = []
+        self._signature_ids: dict[_Signature, int] = {}
+        self._options: list[dict[int, tuple[Option, ...]]] = []
+        self._counts: list[dict[int, int]] = []
+        self._admits: dict[tuple[int, int], bool] = {}
+        self._views: dict[int, NodeView] = {}
+        self._usable: dict[tuple[int, int], int] = {}
+
+    # --- interning -----------------------------------------------------------------------------------------------
+
+    def shape(self, template: PodTemplate) -> int:
+        """The number of a pod template; equal templates share it."""
+        key = to_json(template)
+        known = self._shape_ids.get(key)
+        if known is None:
+            known = self._shape_ids[key] = len(self._shapes)
+            self._shapes.append(self._new_shape(template))
+            self._options.append({})
+            self._counts.append({})
+        return known
+
+    def _new_shape(self, template: PodTemplate) -> _Shape:
+        needs, missing = [], ""
+        for resource, amount in template.requests:
+            if resource in self._index:
+                needs.append((self._index[resource], amount))
+            elif amount:
+                missing = resource
+        rule = to_json((template.node_selector, template.node_affinity, template.tolerations))
+        claims = tuple(c.template for c in template.claims if c.template is not None)
+        return _Shape(
+            template=template,
+            needs=tuple(needs),
+            missing=missing,
+            rule=self._rules.setdefault(rule, len(self._rules)),
+            ask=self.catalog.ask(claims) if claims else 0,
+        )
+
+    def template(self, shape: int) -> PodTemplate:
+        return self._shapes[shape].template
+
+    def node_class(self, node: Node) -> int:
+        labels = tuple((k, node.labels[k]) for k in self._label_keys if k in node.labels)
+        name = node.name if node.name in self._named else ""
+        total = tuple(node.allocatable.get(r, 0) for r in self.resources)
+        kind = self.catalog.kind(node.name)
+        key = (labels, node.taints, node.unschedulable, node.ready, name, total, kind)
+        known = self._class_ids.get(key)
+        if known is None:
+            known = self._class_ids[key] = len(self._classes)
+            self._classes.append(_Class(labels, name, total, kind, node))
+        return known
+
+    def signature(self, cls: int, free: tuple[int, ...], state: int) -> int:
+        key = _Signature(cls, free, state)
+        known = self._signature_ids.get(key)
+        if known is None:
+            known = self._signature_ids[key] = len(self._signatures)
+            self._signatures.append(key)
+        return known
+
+    def amounts(self, requests: Iterable[tuple[str, int]]) -> tuple[tuple[int, int], ...]:
+        """Scalar requests as (index, amount); resources no node has are left out."""
+        return tuple((self._index[r], a) for r, a in requests if r in self._index)
+
+    def kind(self, sig: int) -> int:
+        return self._classes[self._signatures[sig].cls].kind
+
+    def free(self, sig: int) -> tuple[int, ...]:
+        return self._signatures[sig].free
+
+    def total(self, sig: int) -> tuple[int, ...]:
+        return self._classes[self._signatures[sig].cls].total
+
+    def state(self, sig: int) -> int:
+        return self._signatures[sig].state
+
+    def at(self, sig: int, free: tuple[int, ...], state: int) -> int:
+        """The signature of the same node with other free amounts and device state."""
+        return self.signature(self._signatures[sig].cls, free, state)
+
+    # --- answers -------------------------------------------------------------------------------------------------
+
+    def options(self, sig: int, shape: int) -> tuple[Option, ...]:
+        """The ways one such pod can run on a node in this state; () when it cannot."""
+        memo = self._options[shape]
+        known = memo.get(sig)
+        if known is None:
+            known = memo[sig] = self._work_out(sig, shape)
+        return known
+
+    def _work_out(self, sig: int, shape: int) -> tuple[Option, ...]:
+        asked, (cls, free, state) = self._shapes[shape], self._signatures[sig]
+        if asked.missing or not self.admits(cls, shape):
+            return ()
+        after = list(free)
+        for i, amount in asked.needs:
+            after[i] -= amount
+            if after[i] < 0:
+                return ()
+        left = tuple(after)
+        if not asked.ask:
+            return (Option(None, self.signature(cls, left, state)),)
+        fits = self.catalog.fits(self._classes[cls].kind, state, asked.ask)
+        return tuple(Option(fit, self.signature(cls, left, fit.after)) for fit in fits)
+
+    def admits(self, cls: int, shape: int) -> bool:
+        """Whether nodes of this class may run the shape at all: selector, affinity, taints, readiness."""
+        rule = self._shapes[shape].rule
+        known = self._admits.get((cls, rule))
+        if known is None:
+            known = self._admits[(cls, rule)] = not self._barrier(cls, shape)
+        return known
+
+    def _barrier(self, cls: int, shape: int) -> str:
+        template, (_, _, _, _, node) = self._shapes[shape].template, self._classes[cls]
+        if not node.ready:
+            return "notReady"
+        if any(node.labels.get(k) != v for k, v in template.node_selector):
+            return "nodeSelector"
+        if template.node_affinity is not None and not template.node_affinity.matches(node.name, node.labels):
+            return "affinity"
+        return "" if node.admits(template.tolerations) else "taint"
+
+    def count(self, sig: int, shape: int) -> int:
+        """How many such pods a node in this state holds, one after another."""
+        memo = self._counts[shape]
+        known = memo.get(sig)
+        if known is None:
+            known = memo[sig] = self._count(sig, shape)
+        return known
+
+    def _count(self, sig: int, shape: int) -> int:
+        if not self.options(sig, shape):
+            return 0
+        asked, (cls, free, state) = self._shapes[shape], self._signatures[sig]
+        bounds = [free[i] // amount for i, amount in asked.needs if amount]
+        if asked.ask:
+            bounds.append(self.catalog.count(self._classes[cls].kind, state, asked.ask))
+        return min(bounds, default=1 << 30)
+
+    def view(self, sig: int) -> NodeView:
+        """The state in a score's units."""
+        known = self._views.get(sig)
+        if known is None:
+            known = self._views[sig] = self._view(sig)
+        return known
+
+    def _view(self, sig: int) -> NodeView:
+        cls, free, state = self._signatures[sig]
+        total, kind = self._classes[cls].total, self._classes[cls].kind
+
+        def at(amounts: tuple[int, ...], resource: str) -> int:
+            return amounts[self._index[resource]] if resource in self._index else 0
+
+        return NodeView(
+            cpu_free_milli=at(free, "cpu"),
+            cpu_total_milli=at(total, "cpu"),
+            memory_free_bytes=at(free, "memory"),
+            memory_total_bytes=at(total, "memory"),
+            gpu_free_milli=self.catalog.free_milli(kind, state) if kind else (),
+            gpu_model=str(kind),
+            pods=at(total, "pods") - at(free, "pods"),
+        )
+
+    def usable_milli(self, sig: int, shape: int) -> int:
+        """GPU thousandths free on such a node that this shape could use; 0 where it cannot run at all."""
+        known = self._usable.get((sig, shape))
+        if known is None:
+            ask = self._shapes[shape].ask
+            known = 0
+            if ask and self.options(sig, shape):
+                known = self.catalog.usable_milli(self.kind(sig), self.state(sig), ask)
+            self._usable[(sig, shape)] = known
+        return known
+
+    # --- explanations --------------------------------------------------------------------------------------------
+
+    def problem(self, shape: int) -> DevicesNotFound | None:
+        """Why no node could ever serve the shape's claims, whatever is free."""
+        ask = self._shapes[shape].ask
+        return self.catalog.problem(ask) if ask else None
+
+    def cause(self, sig: int, shape: int) -> str:
+        """The first thing a node in this state lacks for the shape: a barrier's name, a resource, or `devices`."""
+        asked, (cls, free, _) = self._shapes[shape], self._signatures[sig]
+        if asked.missing:
+            return asked.missing
+        barrier = self._barrier(cls, shape)
+        if barrier:
+            return barrier
+        short = [self.resources[i] for i, amount in asked.needs if free[i] < amount]
+        return short[0] if short else "devices"
+
+    def empty(self, sig: int) -> int:
+        """The signature of the same node with nothing on it."""
+        cls = self._signatures[sig].cls
+        sample = self._classes[cls].sample.name
+        nothing = self.catalog.start("", ())
+        state = self.catalog.state(sample, self.catalog.start(sample, ()), nothing)
+        return self.signature(cls, self._classes[cls].total, state)

@@ -1,0 +1,290 @@
+"""Where a gang runs: all of its pods in one domain of the topology tree, or nothing.
+
+For each pod set the candidates are tried best first: the tightest domain of the level asked for (so that wide domains
+stay wide), then, where the level is only preferred, wider ones. Inside a domain the pods descend the tree into as few
+narrower domains as possible: the widest first, the last one by best fit (Kueue's BestFit, KEP-2724, with the last
+domain chosen for the smallest leftover). Pod sets that can go to fewer places are placed first, and a choice that
+leaves no room for a later pod set is taken back by dropping its trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
+
+from bayplan.core.book import Option
+from bayplan.core.fleet import Fleet, Put, Trial
+from bayplan.core.topology import HOSTNAME, Domain, Forest, Tree
+from bayplan.model.reason import TopologyPlacementFailed
+from bayplan.model.workload import TopologyRequest
+
+T = TypeVar("T")
+Score = Callable[[int, int, Option], int]
+
+CANDIDATES_MAX = (
+    8  # domains tried per pod set and level: a gang that fits none of the tightest rarely fits a looser one
+)
+TRIALS_MAX = 64  # trials per gang over all pod sets: bounds the search where pod sets compete for one domain
+
+
+class Need(NamedTuple):
+    """`pods` pods of `shape` for a pod set; `pinned` lists the nodes an earlier admission chose, one per pod."""
+
+    pod_set: str
+    shape: int
+    pods: int
+    topology: TopologyRequest = TopologyRequest()
+    pinned: tuple[str, ...] = ()
+
+
+class Placement(NamedTuple):
+    """`puts` in the order of the needs' pods; `domain` is the domain of the gang's most constrained pod set."""
+
+    trial: Trial
+    puts: tuple[tuple[Put, ...], ...]
+    domain: str
+
+
+class Placer:
+    """Placing for one cycle: the fleet, the trees, and the node score in force."""
+
+    def __init__(self, fleet: Fleet, forest: Forest, score: Score) -> None:
+        self.fleet, self.book, self.forest = fleet, fleet.book, forest
+        self._score = score
+        self._best: dict[int, dict[int, tuple[int, Option] | None]] = {}
+        self._failed: dict[tuple[Need, ...], TopologyPlacementFailed] = {}
+
+    # --- one pod -------------------------------------------------------------------------------------------------
+
+    def best_option(self, sig: int, shape: int) -> tuple[int, Option] | None:
+        """The best way to run one pod on a node in this state, with its score."""
+        memo = self._best.setdefault(shape, {})
+        if sig not in memo:
+            found: tuple[int, Option] | None = None
+            for option in self.book.options(sig, shape):
+                score = self._score(sig, shape, option)
+                if found is None or score > found[0]:
+                    found = score, option
+            memo[sig] = found
+        return memo[sig]
+
+    def _best_node(self, trial: Trial, domain: Domain, shape: int) -> tuple[str, Option] | None:
+        if not trial.touched and not domain.level:
+            return self._best_of_fleet(shape)
+        found: tuple[int, str, Option] | None = None
+        for node in domain.nodes:
+            sig = trial.sig(node)
+            best = self.best_option(sig, shape) if sig >= 0 else None
+            if best is not None and (found is None or best[0] > found[0]):
+                found = best[0], node, best[1]
+        return found and (found[1], found[2])
+
+    def _best_of_fleet(self, shape: int) -> tuple[str, Option] | None:
+        found: tuple[int, int, str, Option] | None = None
+        memo = self._best.setdefault(shape, {})
+        for sig in self.fleet.states():
+            best = memo[sig] if sig in memo else self.best_option(sig, shape)
+            if best is None or (found is not None and best[0] < found[0]):
+                continue
+            node = self.fleet.first(sig)
+            if node is not None:
+                key = best[0], -self.fleet.rank[node], node, best[1]
+                if found is None or key[:2] > found[:2]:
+                    found = key
+        return found and (found[2], found[3])
+
+    # --- a gang --------------------------------------------------------------------------------------------------
+
+    def place(self, needs: tuple[Need, ...], trial: Trial | None = None) -> Placement | TopologyPlacementFailed:
+        """Every pod of every need, or why not. In a cycle the fleet only fills up, so a failure is remembered."""
+        fresh = trial is None
+        if fresh and needs in self._failed:
+            return self._failed[needs]
+        found = _Gang(self, needs).search(trial or Trial(self.fleet))
+        if fresh and isinstance(found, TopologyPlacementFailed):
+            self._failed[needs] = found
+        return found
+
+    def put_pinned(self, trial: Trial, need: Need) -> tuple[Put, ...] | None:
+        """The need's pods on the nodes its admission chose; None when one of them cannot take its pod any more."""
+        puts: list[Put] = []
+        for node in need.pinned:
+            sig = trial.sig(node) if node in self.fleet.sigs else -1
+            best = self.best_option(sig, need.shape) if sig >= 0 else None
+            if best is None:
+                return None
+            puts.append(trial.put(node, need.shape, best[1]))
+        return tuple(puts)
+
+    def put_all(self, trial: Trial, domain: Domain, tree: Tree, need: Need) -> tuple[Put, ...] | None:
+        """The need's pods inside `domain`, on top of `trial`; None when they do not fit."""
+        if need.pods == 1:
+            chosen = self._best_node(trial, domain, need.shape)
+            return None if chosen is None else (trial.put(chosen[0], need.shape, chosen[1]),)
+        counts = self.counts(trial, domain, need.shape)
+        puts: list[Put] = []
+        for node, pods in _spread(tree, domain, counts, need.pods):
+            for _ in range(pods):
+                options = self.book.options(trial.sig(node), need.shape)
+                if not options:
+                    return None
+                puts.append(trial.put(node, need.shape, options[0]))
+        return tuple(puts) if len(puts) == need.pods else None
+
+    def counts(self, trial: Trial, domain: Domain, shape: int) -> dict[str, int]:
+        """Pods of this shape each node of the domain holds."""
+        book = self.book
+        return {n: book.count(s, shape) if (s := trial.sig(n)) >= 0 else 0 for n in domain.nodes}
+
+
+class _Gang:
+    """The search for one gang."""
+
+    def __init__(self, placer: Placer, needs: tuple[Need, ...]) -> None:
+        self.placer, self.needs = placer, needs
+        self.trials = 0
+        self.failed: TopologyPlacementFailed | None = None
+
+    def search(self, trial: Trial) -> Placement | TopologyPlacementFailed:
+        found = self._pinned(trial) or self._place(self._order(trial), trial, {})
+        if found is None:
+            assert self.failed is not None
+            return self.failed
+        puts, domain, last = found
+        return Placement(last, tuple(puts[i] for i in range(len(self.needs))), domain)
+
+    def _pinned(self, trial: Trial) -> tuple[dict[int, tuple[Put, ...]], str, Trial] | None:
+        if not all(len(n.pinned) == n.pods for n in self.needs):
+            return None
+        step, puts = trial.child(), {}
+        for i, need in enumerate(self.needs):
+            placed = self.placer.put_pinned(step, need)
+            if placed is None:
+                return None
+            puts[i] = placed
+        return puts, "", step
+
+    def _order(self, trial: Trial) -> tuple[int, ...]:
+        """Pod sets with the fewest places first, so that a flexible one does not take a pinned one's node."""
+        if len(self.needs) == 1:
+            return (0,)
+        root = self.placer.forest.default.root
+        room = [sum(self.placer.counts(trial, root, n.shape).values()) for n in self.needs]
+        return tuple(
+            sorted(
+                range(len(room)), key=lambda i: (not self.needs[i].topology.required, room[i], -self.needs[i].pods, i)
+            )
+        )
+
+    def _place(
+        self, order: tuple[int, ...], trial: Trial, puts: dict[int, tuple[Put, ...]]
+    ) -> tuple[dict[int, tuple[Put, ...]], str, Trial] | None:
+        if not order:
+            return puts, "", trial
+        need = self.needs[order[0]]
+        for tree, domain in self._candidates(need, trial):
+            self.trials += 1
+            step = trial.child()
+            placed = self.placer.put_all(step, domain, tree, need) if domain.nodes else None
+            rest = None if placed is None else self._place(order[1:], step, puts | {order[0]: placed})
+            if rest is not None:
+                return rest[0], domain.name or rest[1], rest[2]
+            if self.trials >= TRIALS_MAX:
+                break
+        if self.failed is None:
+            self.failed = self._why(need, trial)
+        return None
+
+    def _candidates(self, need: Need, trial: Trial) -> Iterator[tuple[Tree, Domain]]:
+        forest, asked = self.placer.forest, need.topology
+        if asked.required:
+            tree = forest.tree(asked.required)
+            yield from ((tree, d) for d in self._fitting(tree, asked.required, need, trial))
+            return
+        tree = forest.tree(asked.preferred) if asked.preferred else forest.default
+        start = asked.preferred or (tree.levels[-1] if need.pods > 1 and tree.levels else "")
+        for level in tree.upwards(start) if start in tree.levels else ("",):
+            yield from ((tree, d) for d in self._fitting(tree, level, need, trial))
+
+    def _fitting(self, tree: Tree, level: str, need: Need, trial: Trial) -> list[Domain]:
+        """Domains of a level that hold the need, tightest first."""
+        if not level:
+            return [tree.root]
+        counts = self.placer.counts(trial, tree.root, need.shape)
+        sized = [(sum(counts[n] for n in d.nodes), d) for d in tree.domains(level)]
+        fitting = sorted((s for s in sized if s[0] >= need.pods), key=lambda s: (s[0], s[1].path))
+        return [d for _, d in fitting[:CANDIDATES_MAX]]
+
+    def _why(self, need: Need, trial: Trial) -> TopologyPlacementFailed:
+        level = need.topology.required
+        tree = self.placer.forest.tree(level) if level else self.placer.forest.default
+        return explain_failure(self.placer, need, trial, tree, level)
+
+
+def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level: str) -> TopologyPlacementFailed:
+    """The numbers of a need that found no domain: the best one, what the nodes lack, and whether it could ever fit."""
+    book = placer.book
+    counts = placer.counts(trial, tree.root, need.shape)
+    domains = tree.domains(level)
+    sized = [(sum(counts[n] for n in d.nodes), d) for d in domains]
+    pods_best, best = max(sized, key=lambda s: s[0], default=(0, tree.root))
+    lacking: dict[str, int] = {}
+    for node in tree.root.nodes:
+        if not counts[node]:
+            sig = trial.sig(node)
+            cause = book.cause(sig, need.shape) if sig >= 0 else "reserved"
+            lacking[cause] = lacking.get(cause, 0) + 1
+    return TopologyPlacementFailed(
+        pod_set=need.pod_set,
+        pods_needed=need.pods,
+        pods_best=pods_best,
+        level=level,
+        domain=best.name,
+        domains_examined=len(domains),
+        nodes_examined=len(tree.root.nodes),
+        ever=_ever(placer, need, domains),
+        lacking=tuple(sorted(lacking.items(), key=lambda c: (-c[1], c[0]))),
+    )
+
+
+def _ever(placer: Placer, need: Need, domains: tuple[Domain, ...]) -> bool:
+    """Whether some domain would hold the need if nothing ran there."""
+    book, sigs = placer.book, placer.fleet.original
+    memo: dict[int, int] = {}
+
+    def room(node: str) -> int:
+        sig = sigs[node]
+        if sig not in memo:
+            memo[sig] = book.count(book.empty(sig), need.shape)
+        return memo[sig]
+
+    return any(sum(map(room, d.nodes)) >= need.pods for d in domains)
+
+
+def _spread(tree: Tree, domain: Domain, counts: dict[str, int], pods: int) -> Iterator[tuple[str, int]]:
+    """(node, pods) for a domain that holds them: few narrow domains, the last one by best fit."""
+    level = tree.below(domain.level) if domain.level in tree.levels or not domain.level else ""
+    if not level or level == HOSTNAME:
+        yield from _cover([(n, counts[n]) for n in domain.nodes], pods)
+        return
+    children = tree.within(domain, level)
+    sized = [(child, sum(counts[n] for n in child.nodes)) for child in children]
+    if sum(size for _, size in sized) < pods:
+        yield from _cover([(n, counts[n]) for n in domain.nodes], pods)
+        return
+    for child, share in _cover(sized, pods):
+        yield from _spread(tree, child, counts, share)
+
+
+def _cover(sized: list[tuple[T, int]], pods: int) -> list[tuple[T, int]]:
+    """The widest parts first; the last part is the smallest that holds the rest."""
+    left = sorted((s for s in sized if s[1]), key=lambda s: -s[1])
+    chosen: list[tuple[T, int]] = []
+    while pods and left:
+        if left[0][1] >= pods:
+            chosen.append((min((s for s in left if s[1] >= pods), key=lambda s: s[1])[0], pods))
+            return chosen
+        part, size = left.pop(0)
+        chosen.append((part, size))
+        pods -= size
+    return chosen

@@ -1,0 +1,236 @@
+"""Who leaves so that a more important gang can start: the cheapest set of whole gangs, devices included.
+
+The domain is chosen first and victims only inside it, so that no gang is ended for room elsewhere. A set is cheaper
+when its most important member matters less, then when it ends fewer gangs, then when less work is lost
+(GPU-seconds since start). Within a domain the cheapest gangs are taken until the preemptor fits, then given back one
+by one as long as it still does. Who may be a victim is Kueue's `preemption` of the ClusterQueue (KEP-83); workloads
+outside queues follow PriorityClass alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from bayplan.core.fleet import Trial
+from bayplan.core.place import Need, Placement, Placer
+from bayplan.core.quota import Charges, Quotas
+from bayplan.core.topology import HOSTNAME, Domain
+from bayplan.model.queue import ClusterQueue
+from bayplan.model.reason import TopologyPlacementFailed
+from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import Pod, Workload
+
+DOMAINS_MAX = 24  # domains tried, those with the most room first: the cheapest victims rarely sit in a fuller one
+
+
+class Running(NamedTuple):
+    """An admitted workload as a possible victim."""
+
+    workload: Workload
+    pods: tuple[Pod, ...]
+    charges: Charges
+    lost_s: int
+
+    @property
+    def cost(self) -> tuple[int, int, str]:
+        return self.workload.priority, self.lost_s, self.workload.key
+
+
+class Eviction(NamedTuple):
+    """Victims with Kueue's reason word each, and where the preemptor will stand."""
+
+    victims: tuple[tuple[Running, str], ...]
+    placement: Placement
+
+
+class Preemptor(NamedTuple):
+    workload: Workload
+    queue: str
+    needs: tuple[Need, ...]
+    charges: Charges
+
+
+class Preemption:
+    """The search for victims in one cycle."""
+
+    def __init__(self, snapshot: Snapshot, placer: Placer, running: Iterable[Running], now_s: int) -> None:
+        self.snapshot, self.placer = snapshot, placer
+        self.running = {r.workload.key: r for r in running}
+        self.leaving = tuple(p for _, p in sorted(snapshot.pods.items()) if p.terminating and p.node)
+
+    def gone(self, victims: Iterable[str]) -> None:
+        for key in victims:
+            del self.running[key]
+
+    def when_left(self, asks: Preemptor, quotas: Quotas) -> Placement | None:
+        """Where the preemptor would stand once pods that are already terminating have gone."""
+        if not self.leaving or quotas.short(asks.queue, asks.charges):
+            return None
+        trial = Trial(self.placer.fleet)
+        self._release(trial, self.leaving)
+        found = self.placer.place(asks.needs, trial)
+        return None if isinstance(found, TopologyPlacementFailed) else found
+
+    def find(self, asks: Preemptor, quotas: Quotas) -> Eviction | None:
+        """The cheapest victims that let the preemptor start, or None when no set would."""
+        if asks.workload.preemption_policy == "Never":
+            return None
+        reasons = {key: self.reason(asks, r, quotas) for key, r in self.running.items()}
+        allowed = sorted((self.running[k] for k, why in reasons.items() if why), key=lambda r: r.cost)
+        if not allowed or self._try(asks, allowed, quotas) is None:
+            return None
+        best: tuple[tuple[object, ...], list[Running], Placement] | None = None
+        for inside in self._by_domain(asks, allowed, quotas):
+            found = self._cheapest(asks, inside, quotas)
+            if found is not None:
+                cost = _cost(found[0])
+                if best is None or cost < best[0]:
+                    best = cost, found[0], found[1]
+        if best is None:
+            found = self._cheapest(asks, allowed, quotas)
+            assert found is not None
+            best = (), found[0], found[1]
+        return Eviction(tuple((r, reasons[r.workload.key]) for r in best[1]), best[2])
+
+    def reason(self, asks: Preemptor, victim: Running, quotas: Quotas) -> str:
+        """Kueue's word for why the preemptor may end the victim; `""` when it may not."""
+        mine, theirs = asks.workload, victim.workload
+        admission = theirs.admission
+        queue = admission.cluster_queue if admission else ""
+        if not asks.queue or not queue:
+            return "Preempted" if theirs.priority < mine.priority else ""
+        policy = self.snapshot.cluster_queues[asks.queue].spec.preemption
+        if queue == asks.queue:
+            return "InClusterQueue" if _within(policy.within_cluster_queue, mine, theirs) else ""
+        if quotas.cohort(queue) != quotas.cohort(asks.queue) or not quotas.borrowing(queue, victim.charges):
+            return ""
+        reclaims = policy.reclaim_within_cohort
+        lower = theirs.priority < mine.priority
+        if any(
+            asks.charges.get(c, 0) + quotas.usage(asks.queue, c) > quotas.nominal(asks.queue, c) for c in asks.charges
+        ):
+            return self._while_borrowing(self.snapshot.cluster_queues[asks.queue], mine, theirs)
+        return "InCohortReclamation" if reclaims == "Any" or (reclaims == "LowerPriority" and lower) else ""
+
+    def _while_borrowing(self, queue: ClusterQueue, mine: Workload, theirs: Workload) -> str:
+        borrow = queue.spec.preemption.borrow_within_cohort
+        if borrow is None or borrow.policy == "Never" or theirs.priority >= mine.priority:
+            return ""
+        bound = borrow.max_priority_threshold
+        return "InCohortReclaimWhileBorrowing" if bound is None or theirs.priority <= bound else ""
+
+    # --- trials --------------------------------------------------------------------------------------------------
+
+    def _try(self, asks: Preemptor, victims: Sequence[Running], quotas: Quotas) -> Placement | None:
+        for victim in victims:
+            admission = victim.workload.admission
+            if admission is not None and admission.cluster_queue:
+                quotas = quotas.removing(admission.cluster_queue, victim.charges)
+        if asks.queue and quotas.short(asks.queue, asks.charges):
+            return None
+        trial = Trial(self.placer.fleet)
+        self._release(trial, (*self.leaving, *(p for v in victims for p in v.pods)))
+        found = self.placer.place(asks.needs, trial)
+        return None if isinstance(found, TopologyPlacementFailed) else found
+
+    def _release(self, trial: Trial, pods: Iterable[Pod]) -> None:
+        pods = tuple(pods)
+        keys = sorted({c for p in pods for _, c in p.claims} - self._kept_claims(pods))
+        claims = [self.snapshot.claims[k].status.allocation for k in keys if k in self.snapshot.claims]
+        trial.release(pods, [a for a in claims if a is not None])
+
+    def _kept_claims(self, leaving: tuple[Pod, ...]) -> set[str]:
+        """Claims that a pod which stays shares with one that leaves."""
+        gone = {p.key for p in leaving}
+        shared = {c for p in leaving for _, c in p.claims if len(self._users().get(c, ())) > 1}
+        return {c for c in shared if any(user not in gone for user in self._users()[c])}
+
+    def _users(self) -> dict[str, list[str]]:
+        if not hasattr(self, "_claim_users"):
+            users: dict[str, list[str]] = {}
+            for key, pod in self.snapshot.pods.items():
+                for _, claim in pod.claims:
+                    users.setdefault(claim, []).append(key)
+            self._claim_users = users
+        return self._claim_users
+
+    def _cheapest(
+        self, asks: Preemptor, allowed: Sequence[Running], quotas: Quotas
+    ) -> tuple[list[Running], Placement] | None:
+        """The shortest sufficient prefix of the cheapest, without those that turn out not to be needed."""
+        size = _least(len(allowed), lambda n: self._try(asks, allowed[:n], quotas) is not None)
+        if size is None:
+            return None
+        chosen = list(allowed[:size])
+        found = self._try(asks, chosen, quotas)
+        assert found is not None
+        used = {p.node for group in found.puts for p in group}
+        near = [v for v in chosen if any(p.node in used for p in v.pods)]
+        again = self._try(asks, near, quotas) if len(near) < len(chosen) else None
+        if again is not None:
+            chosen, found = near, again
+        for victim in sorted(chosen, key=lambda r: r.cost, reverse=True)[:-1] if len(chosen) > 1 else ():
+            fewer = [v for v in chosen if v is not victim]
+            again = self._try(asks, fewer, quotas)
+            if again is not None:
+                chosen, found = fewer, again
+        return chosen, found
+
+    def _by_domain(self, asks: Preemptor, allowed: Sequence[Running], quotas: Quotas) -> Iterable[list[Running]]:
+        """The allowed victims of each promising domain, for gangs that want one domain and for single pods."""
+        need = max(asks.needs, key=lambda n: (n.topology.required != "", n.pods))
+        forest = self.placer.forest
+        level = need.topology.required or need.topology.preferred or HOSTNAME
+        tree = forest.tree(level)
+        trial = Trial(self.placer.fleet)
+        counts = self.placer.counts(trial, tree.root, need.shape)
+        short = asks.queue and quotas.short(asks.queue, asks.charges)
+        ranked: list[tuple[int, tuple[str, ...], list[Running]]] = []
+        homes = {r.workload.key: {p.node for p in r.pods} for r in allowed}
+        for domain in tree.domains(level):
+            inside = self._inside(domain, allowed, homes, bool(short))
+            if inside:
+                ranked.append((-sum(counts[n] for n in domain.nodes), domain.path, inside))
+        ranked.sort(key=lambda found: (found[0], _cost(found[2][:1]), found[1]))
+        return [inside for _, _, inside in ranked[:DOMAINS_MAX]]
+
+    @staticmethod
+    def _inside(
+        domain: Domain, allowed: Sequence[Running], homes: dict[str, set[str]], all_of_quota: bool
+    ) -> list[Running]:
+        nodes = frozenset(domain.nodes)
+        inside = [r for r in allowed if not nodes.isdisjoint(homes[r.workload.key])]
+        if all_of_quota and inside:
+            inside += [r for r in allowed if r.charges and nodes.isdisjoint(homes[r.workload.key])]
+        return inside
+
+
+def _within(policy: str, mine: Workload, theirs: Workload) -> bool:
+    if theirs.priority < mine.priority:
+        return policy in ("LowerPriority", "LowerOrNewerEqualPriority")
+    newer = theirs.priority == mine.priority and mine.created_s < theirs.created_s
+    return newer and policy == "LowerOrNewerEqualPriority"
+
+
+def _cost(victims: Sequence[Running]) -> tuple[object, ...]:
+    return (
+        max((v.workload.priority for v in victims), default=0),
+        len(victims),
+        sum(v.lost_s for v in victims),
+        tuple(sorted(v.workload.key for v in victims)),
+    )
+
+
+def _least(most: int, works: Callable[[int], bool]) -> int | None:
+    """The smallest n in 0…most for which `works(n)`, which holds from some n on; None when not even `most` does."""
+    if not works(most):
+        return None
+    low, high = 0, most
+    while low < high:
+        middle = (low + high) // 2
+        if works(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
