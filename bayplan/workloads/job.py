@@ -1,4 +1,4 @@
-"""batch/v1 Job: one pod set of min(parallelism, completions) pods; `spec.scheduling` is upstream's spelling of the wish."""
+"""batch/v1 Job: one pod set, min(parallelism, completions) pods; `spec.scheduling` is upstream's word for the wish."""
 
 from __future__ import annotations
 

@@ -1,0 +1,89 @@
+"""The loop: observe → decide → audit → journal → apply, once per change of the world and once per tick.
+
+It is level-triggered: an event says only "look again". Changes that come close together are one cycle; a tick passes
+even when nothing changes, because time itself ends leases and moves forecasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bayplan.model.base import Value
+from bayplan.model.plan import Plan
+from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
+from bayplan.runtime.journal import Journal
+from bayplan.runtime.ports import Applied, Audit, Clock, Cluster, Decide, Finding, Temporary, text_of
+
+TICK_S = 15  # the longest a forecast or a lease may be out of date
+DEBOUNCE_S = 0.05  # a gang's pods are created within this time of one another
+
+
+class Cycle(Value, frozen=True):
+    """One cycle, for whoever watches. A plan with findings was not carried out: `applied` is None."""
+
+    now_s: int
+    snapshot: Snapshot
+    plan: Plan
+    findings: tuple[str, ...] = ()
+    applied: Applied | None = None
+
+
+class Loop:
+    def __init__(
+        self,
+        cluster: Cluster,
+        clock: Clock,
+        *,
+        decide: Decide,
+        audit: Audit,
+        policy: Policy | None = None,
+        journal: Journal | None = None,
+        watcher: Callable[[Cycle], None] | None = None,
+        failed: Callable[[Temporary], None] | None = None,
+        tick_s: int = TICK_S,
+    ) -> None:
+        """`watcher` sees every cycle, `failed` every failure that will be tried again."""
+        self.policy = policy or Policy()
+        self._cluster = cluster
+        self._clock = clock
+        self._decide = decide
+        self._audit = audit
+        self._journal = journal
+        self._watcher = watcher
+        self._failed = failed
+        self._tick_s = tick_s
+        self._seen: Snapshot | None = None
+        self._due_s = 0
+
+    def cycle(self) -> Cycle:
+        """One cycle, now. Raises Temporary or Permanent."""
+        now_s = self._clock.now_s()
+        snapshot = self._cluster.observe()
+        plan = self._decide(snapshot, self.policy, now_s=now_s)
+        findings: tuple[Finding, ...] = self._audit(snapshot, self.policy, plan)
+        if self._journal:
+            self._journal.append(snapshot, self.policy, now_s, plan)
+        applied = None if findings else self._cluster.apply(plan)
+        cycle = Cycle(now_s, snapshot, plan, text_of(findings), applied)
+        self._seen, self._due_s = snapshot, now_s + self._tick_s
+        if self._watcher:
+            self._watcher(cycle)
+        return cycle
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Cycles until `stopped`. A Temporary failure is waited out; Permanent ends the loop."""
+        while not stopped():
+            try:
+                if self._is_due():
+                    self.cycle()
+                elif self._cluster.wait(max(0, self._due_s - self._clock.now_s())):
+                    self._clock.sleep(DEBOUNCE_S)
+            except Temporary as error:
+                if self._failed:
+                    self._failed(error)
+                self._clock.sleep(error.retry_s)
+
+    def _is_due(self) -> bool:
+        """Whether the tick has come or the world is not the one last decided on."""
+        return self._clock.now_s() >= self._due_s or self._cluster.observe() is not self._seen
