@@ -1,0 +1,85 @@
+"""When every waiting workload will start, if run times hold.
+
+The forecast runs the cluster forward: it decides, lets the next running workloads end when their run time is over,
+and decides again. Run times are what workloads declare (or history taught, through `Workload.runtime_s`). A workload
+without one, such as a service, is taken to stay, so whatever waits for it has no start.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from bayplan.core import decide
+from bayplan.model.base import Value
+from bayplan.model.plan import Plan
+from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import Workload
+
+STEPS_MAX = 48  # ends looked ahead: a forecast further out rests on too many run times to be worth the wait
+HORIZON_S = 14 * 24 * 3600
+
+
+class Start(Value, frozen=True):
+    """`at_s` is seconds since the epoch; `after` the workloads whose end it waits for, in order of their ends."""
+
+    at_s: int
+    after: tuple[str, ...] = ()
+
+
+def forecast(
+    snapshot: Snapshot, policy: Policy, *, now_s: int, only: str = "", steps: int = STEPS_MAX
+) -> dict[str, Start]:
+    """Starts by workload key; a workload that is missing has no start within the horizon.
+
+    `only` ends the forecast as soon as that workload has its start.
+    """
+    starts: dict[str, Start] = {}
+    ended: list[str] = []
+    world, at_s = snapshot, now_s
+    for _ in range(steps + 1):
+        plan = decide(world, policy, now_s=at_s)
+        waiting = {w.key for w in world.workloads.values() if not w.admission}
+        world = _carried_out(world, plan, at_s)
+        for place in plan.placed():
+            if place.workload in waiting and place.workload not in starts:
+                starts[place.workload] = Start(at_s, tuple(ended))
+        left = [w for w in world.workloads.values() if not w.admission and w.active]
+        if only in starts or not left:
+            break
+        if plan.evicted():
+            continue
+        nearest = _next_end(world, at_s)
+        if nearest is None or nearest[0] > now_s + HORIZON_S:
+            break
+        at_s = nearest[0]
+        ended += nearest[1]
+        world = world.without(*nearest[1])
+    return starts
+
+
+def _carried_out(world: Snapshot, plan: Plan, at_s: int) -> Snapshot:
+    """The world once the plan is applied; evicted workloads wait again from the start."""
+    for evict in plan.evicted():
+        workload = world.workloads[evict.workload]
+        world = world.without(evict.workload).with_workload(msgspec.structs.replace(workload, admission=None))
+    for place in plan.placed():
+        world = world.placing(place, now_s=at_s)
+    leaving = [p.key for p in world.pods.values() if p.terminating]
+    if leaving:
+        world = world.replace(pods={k: p for k, p in world.pods.items() if not p.terminating})
+    return world
+
+
+def _next_end(world: Snapshot, at_s: int) -> tuple[int, list[str]] | None:
+    ends = sorted((max(end, at_s + 1), w.key) for w in world.workloads.values() if (end := _end(w)))
+    if not ends:
+        return None
+    first = ends[0][0]
+    return first, [key for end, key in ends if end == first]
+
+
+def _end(workload: Workload) -> int:
+    if workload.admission is None or not workload.runtime_s:
+        return 0
+    return workload.admission.admitted_s + workload.runtime_s
