@@ -88,6 +88,11 @@ class Book:
         self._views: dict[int, NodeView] = {}
         self._usable: dict[tuple[int, int], int] = {}
 
+    @property
+    def size(self) -> int:
+        """Node states remembered."""
+        return len(self._signatures)
+
     # --- interning -----------------------------------------------------------------------------------------------
 
     def shape(self, template: PodTemplate) -> int:

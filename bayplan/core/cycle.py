@@ -6,19 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from bayplan.core import explain
-from bayplan.core.allocate import Catalog
-from bayplan.core.book import Book
-from bayplan.core.fleet import Fleet, Put, ranks
+from bayplan.core.fleet import Put
 from bayplan.core.order import ORDERS
-from bayplan.core.place import Need, Placement, Placer
+from bayplan.core.place import Need, Placement
 from bayplan.core.preempt import Eviction, Preemption, Preemptor, Running
 from bayplan.core.quota import Charges, Quotas, Short, Tariff, on_flavors
-from bayplan.core.score import SCORES
-from bayplan.core.topology import Forest
+from bayplan.core.setup import named, placer_for
 from bayplan.model.plan import AnyDecision, ClaimAllocation, Evict, Hold, Place, Plan, PodPlacement
 from bayplan.model.policy import Policy
 from bayplan.model.reason import (
@@ -36,7 +33,6 @@ from bayplan.model.reason import (
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Pod, PodSet, PodSetAssignment, Workload
 
-T = TypeVar("T")
 FLAVORS_MAX = 8  # flavor assignments tried per workload: Kueue allows 64 flavors a group, nobody runs that many
 
 
@@ -72,14 +68,14 @@ class Cycle:
         self.snapshot, self.now_s = snapshot, now_s
         self.decisions: list[AnyDecision] = []
         self.pods = _pods_by_workload(snapshot.pods.values())
-        order = _named(ORDERS, "order", policy.order)
+        order = named(ORDERS, "order", policy.order)
         ordered = sorted(snapshot.workloads.values(), key=order)
         self.unfinished = [w for w in ordered if w.admission and self._missing(w)]
         self.pending = [w for w in ordered if not w.admission and w.count]
         self.tariff = Tariff(snapshot)
         self.quotas, running = self._usage(w for w in ordered if w.admission)
         self.charges = {r.workload.key: r.charges for r in running}
-        self.placer = _placer(snapshot, policy, [*self.unfinished, *self.pending])
+        self.placer = placer_for(snapshot, policy, [*self.unfinished, *self.pending])
         self.preemption = Preemption(snapshot, self.placer, running, now_s)
         self.queues = {w.key: self._cluster_queue(w) for w in ordered}
         self.heads: dict[str, str] = {}
@@ -323,12 +319,6 @@ class Cycle:
         )
 
 
-def _named(known: Mapping[str, T], what: str, name: str) -> T:
-    if name not in known:
-        raise ValueError(f"policy.{what}: expected one of {', '.join(sorted(known))}, got {name!r}")
-    return known[name]
-
-
 def _pods_by_workload(pods: Iterable[Pod]) -> dict[str, tuple[Pod, ...]]:
     found: dict[str, list[Pod]] = {}
     for pod in pods:
@@ -362,36 +352,3 @@ def _no_quota(queue: str, short: Short) -> WaitingForQuota | ExceedsMaxQuota:
     if short.requested > short.potential:
         return ExceedsMaxQuota(queue, flavor, resource, short.requested, short.potential)
     return WaitingForQuota(queue, flavor, resource, short.requested, short.available, short.nominal)
-
-
-def _placer(snapshot: Snapshot, policy: Policy, asking: list[Workload]) -> Placer:
-    """The nodes, devices and trees of the snapshot, ready to answer."""
-    templates = [s.template for w in asking for s in w.pod_sets]
-    keys = {k for t in templates for k, _ in t.node_selector} | {
-        k for f in snapshot.flavors.values() for k in f.spec.node_labels
-    }
-    named: set[str] = set()
-    for template in templates:
-        for term in template.node_affinity.node_selector_terms if template.node_affinity else ():
-            keys |= {r.key for r in term.match_expressions}
-            named |= {v for r in term.match_fields for v in r.values}
-    resources = {r for n in snapshot.nodes.values() for r in n.allocatable}
-    catalog = Catalog(
-        snapshot.slices,
-        snapshot.device_classes,
-        snapshot.nodes,
-        taint_rules=snapshot.taint_rules,
-        features=policy.features,
-        order=policy.allocate,
-    )
-    book = Book(catalog, resources, keys, named)
-    rank = ranks(snapshot.nodes, policy.seed)
-    fleet = Fleet(snapshot, book, rank)
-    weights: dict[int, int] = {}
-    for workload in asking:
-        for pod_set in workload.pod_sets:
-            shape = book.shape(pod_set.template)
-            weights[shape] = weights.get(shape, 0) + pod_set.count
-    mix = tuple((weight, shape) for shape, weight in sorted(weights.items()))
-    score = _named(SCORES, "score", policy.score)(book, mix)
-    return Placer(fleet, Forest(snapshot.topologies, policy, snapshot.nodes, rank), score)

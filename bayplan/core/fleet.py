@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
+from typing import NamedTuple, TypeVar
 
 from bayplan.core.allocate import Taken
 from bayplan.core.book import Book, Option
-from bayplan.model.device import AllocationResult
+from bayplan.model.device import AllocationResult, ResourceClaim
 from bayplan.model.node import Node
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Pod
+
+T = TypeVar("T")
 
 
 def ranks(nodes: Iterable[str], seed: int) -> dict[str, int]:
@@ -50,35 +53,88 @@ class Homes:
         return homes
 
 
-class Fleet:
-    """Every node's signature and devices, and the nodes of each signature in rank order."""
+class Occupancy:
+    """Who is on which node: pods, claims, and the signature they leave the node in.
 
-    def __init__(self, snapshot: Snapshot, book: Book, rank: Mapping[str, int]) -> None:
-        self.book, self.rank = book, rank
+    Immutable. `seeing` gives the occupancy of another snapshot of the same nodes and devices, at the cost of what
+    differs: an unchanged pod or claim is the same object in both.
+    """
+
+    def __init__(self, snapshot: Snapshot, book: Book) -> None:
+        self.book, self.nodes = book, snapshot.nodes
         self.homes = Homes(snapshot)
-        self.names = sorted(snapshot.nodes, key=rank.__getitem__)
-        used = _used(snapshot.pods.values(), book)
-        held = self._held(snapshot)
-        catalog = book.catalog
-        self.shared: Taken = catalog.start("", held.get("", ()))
+        self._pods: dict[str, Pod] = {}
+        self._claims: dict[str, ResourceClaim] = {}
+        self._pods_on: dict[str, dict[str, Pod]] = {}
+        self._claims_on: dict[str, dict[str, AllocationResult]] = {}
+        self.shared: Taken = book.catalog.start("", ())
         self.taken: dict[str, Taken] = {}
         self.sigs: dict[str, int] = {}
-        self._members: dict[int, list[int]] = {}
-        for name in self.names:
-            node = snapshot.nodes[name]
-            self.taken[name] = catalog.start(name, held.get(name, ()))
-            free = _free(node, used.get(name, {}), book)
-            state = catalog.state(name, self.taken[name], self.shared)
-            self._enter(name, book.signature(book.node_class(node), free, state))
-        self.original: Mapping[str, int] = dict(self.sigs)
+        self._settle(snapshot.nodes)
 
-    def _held(self, snapshot: Snapshot) -> dict[str, list[AllocationResult]]:
-        held: dict[str, list[AllocationResult]] = {}
-        for _, claim in sorted(snapshot.claims.items()):
-            if claim.status.allocation is not None:
-                for home, allocation in self.homes.of(claim.status.allocation).items():
-                    held.setdefault(home, []).append(allocation)
-        return held
+    def seeing(self, snapshot: Snapshot) -> Occupancy:
+        """The occupancy of a snapshot with the same nodes, slices and device classes."""
+        other = copy(self)
+        other._pods, other._claims = snapshot.pods, snapshot.claims
+        other._pods_on, other._claims_on = dict(self._pods_on), dict(self._claims_on)
+        other.taken, other.sigs = dict(self.taken), dict(self.sigs)
+        touched = other._move_pods(self._pods) | other._move_claims(self._claims)
+        if "" in touched:
+            allocations = other._claims_on.get("", {})
+            other.shared = self.book.catalog.start("", tuple(allocations[k] for k in sorted(allocations)))
+            other._settle(self.nodes)
+        else:
+            other._settle(touched)
+        return other
+
+    def _move_pods(self, before: Mapping[str, Pod]) -> set[str]:
+        touched: set[str] = set()
+        fresh: set[str] = set()
+        for key, old, new in _differences(before, self._pods):
+            for pod, gone in ((old, True), (new, False)):
+                if pod is not None and pod.node:
+                    touched.add(pod.node)
+                    _amend(self._pods_on, fresh, pod.node, key, None if gone else pod)
+        return touched
+
+    def _move_claims(self, before: Mapping[str, ResourceClaim]) -> set[str]:
+        touched: set[str] = set()
+        fresh: set[str] = set()
+        for key, old, new in _differences(before, self._claims):
+            for claim, gone in ((old, True), (new, False)):
+                allocation = claim.status.allocation if claim is not None else None
+                for home in self.homes.of(allocation) if allocation is not None else ():
+                    touched.add(home)
+                    _amend(self._claims_on, fresh, home, key, None if gone else allocation)
+        return touched
+
+    def _settle(self, nodes: Iterable[str]) -> None:
+        """Works the signatures of these nodes out from who is on them."""
+        book, catalog = self.book, self.book.catalog
+        for name in nodes:
+            node = self.nodes.get(name)
+            if node is None:
+                continue
+            held = self._claims_on.get(name, {})
+            self.taken[name] = catalog.start(name, tuple(held[k] for k in sorted(held)))
+            free = _free(node, self._pods_on.get(name, {}).values(), book)
+            state = catalog.state(name, self.taken[name], self.shared)
+            self.sigs[name] = book.signature(book.node_class(node), free, state)
+
+
+class Fleet:
+    """Every node's signature and devices in one cycle, and the nodes of each signature in rank order."""
+
+    def __init__(self, occupancy: Occupancy, rank: Mapping[str, int]) -> None:
+        self.book, self.rank, self.homes = occupancy.book, rank, occupancy.homes
+        self.names = sorted(occupancy.sigs, key=rank.__getitem__)
+        self.shared = occupancy.shared
+        self.taken = dict(occupancy.taken)
+        self.original: Mapping[str, int] = occupancy.sigs
+        self.sigs: dict[str, int] = dict(occupancy.sigs)
+        self._members: dict[int, list[int]] = {}
+        for at, name in enumerate(self.names):
+            self._members.setdefault(self.sigs[name], []).append(at)
 
     def _enter(self, node: str, sig: int) -> None:
         self.sigs[node] = sig
@@ -205,15 +261,31 @@ class Trial:
                 self.sigs[node] = book.at(sig, book.free(sig), state)
 
 
-def _used(pods: Iterable[Pod], book: Book) -> dict[str, dict[int, int]]:
-    used: dict[str, dict[int, int]] = {}
+def _differences(before: Mapping[str, T], after: Mapping[str, T]) -> Iterator[tuple[str, T | None, T | None]]:
+    """(key, old, new) of every entry that is not the same object in both."""
+    for key, new in after.items():
+        old = before.get(key)
+        if old is not new:
+            yield key, old, new
+    for key, old in before.items():
+        if key not in after:
+            yield key, old, None
+
+
+def _amend(on: dict[str, dict[str, T]], fresh: set[str], node: str, key: str, value: T | None) -> None:
+    """Sets or removes an entry in the node's own dict, which is copied the first time."""
+    if node not in fresh:
+        fresh.add(node)
+        on[node] = dict(on.get(node, {}))
+    if value is None:
+        on[node].pop(key, None)
+    else:
+        on[node][key] = value
+
+
+def _free(node: Node, pods: Iterable[Pod], book: Book) -> tuple[int, ...]:
+    free = [node.allocatable.get(r, 0) for r in book.resources]
     for pod in pods:
-        if pod.node:
-            amounts = used.setdefault(pod.node, {})
-            for i, amount in book.amounts(pod.requests):
-                amounts[i] = amounts.get(i, 0) + amount
-    return used
-
-
-def _free(node: Node, used: Mapping[int, int], book: Book) -> tuple[int, ...]:
-    return tuple(node.allocatable.get(r, 0) - used.get(i, 0) for i, r in enumerate(book.resources))
+        for i, amount in book.amounts(pod.requests):
+            free[i] -= amount
+    return tuple(free)

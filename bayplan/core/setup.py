@@ -1,0 +1,114 @@
+"""The nodes, devices and trees of a snapshot, ready to answer a cycle's questions.
+
+Two snapshots of one cluster mostly hold the same objects. What depends on nodes, devices and label keys alone is kept
+for the last few such sets and found again by identity (a snapshot never changes), and who stands where is brought from
+the last snapshot to this one by what differs. This is a memo of pure functions: nothing here changes an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+from bayplan.core.allocate import Catalog
+from bayplan.core.book import Book
+from bayplan.core.fleet import Fleet, Occupancy, ranks
+from bayplan.core.place import Placer
+from bayplan.core.score import SCORES
+from bayplan.core.topology import Forest
+from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import PodTemplate, Workload
+
+T = TypeVar("T")
+KEPT = 4  # clusters remembered: the live one and a few what-ifs with other nodes
+SIGNATURES_MAX = 500_000  # node states remembered before the memo starts anew: about 200 MB
+
+
+class _Site(NamedTuple):
+    """One set of nodes and devices. It holds the objects it was found by, so their identities stay taken."""
+
+    objects: tuple[object, ...]
+    keys: frozenset[str]
+    names: frozenset[str]
+    catalog: Catalog
+    book: Book
+    rank: Mapping[str, int]
+    forest: Forest
+    occupancy: Occupancy
+
+
+_sites: dict[tuple[object, ...], _Site] = {}
+
+
+def placer_for(snapshot: Snapshot, policy: Policy, asking: Iterable[Workload]) -> Placer:
+    """A Placer over the snapshot for the workloads that ask. Raises ValueError for an unknown score."""
+    templates = [(s.count, s.template) for w in asking for s in w.pod_sets]
+    site = _site(snapshot, policy, [t for _, t in templates])
+    weights: dict[int, int] = {}
+    for count, template in templates:
+        shape = site.book.shape(template)
+        weights[shape] = weights.get(shape, 0) + count
+    mix = tuple((weight, shape) for shape, weight in sorted(weights.items()))
+    score = named(SCORES, "score", policy.score)(site.book, mix)
+    return Placer(Fleet(site.occupancy, site.rank), site.forest, score)
+
+
+def named(known: Mapping[str, T], what: str, name: str) -> T:
+    """The function a policy names. Raises ValueError that lists the names there are."""
+    if name not in known:
+        raise ValueError(f"policy.{what}: expected one of {', '.join(sorted(known))}, got {name!r}")
+    return known[name]
+
+
+def _site(snapshot: Snapshot, policy: Policy, templates: Iterable[PodTemplate]) -> _Site:
+    objects = snapshot.nodes, snapshot.slices, snapshot.device_classes, snapshot.taint_rules, snapshot.topologies
+    key = (*map(id, objects), policy.features, policy.allocate, policy.levels, policy.seed)
+    keys, names = _selected_by(snapshot, templates)
+    known = _sites.pop(key, None)
+    if known is None or known.book.size > SIGNATURES_MAX:
+        known = _new_site(snapshot, policy, objects, _catalog(snapshot, policy), keys, names)
+    elif not (keys <= known.keys and names <= known.names):
+        known = _new_site(snapshot, policy, objects, known.catalog, keys | known.keys, names | known.names)
+    site = known._replace(occupancy=known.occupancy.seeing(snapshot))
+    _sites[key] = site
+    while len(_sites) > KEPT:
+        _sites.pop(next(iter(_sites)), None)
+    return site
+
+
+def _catalog(snapshot: Snapshot, policy: Policy) -> Catalog:
+    return Catalog(
+        snapshot.slices,
+        snapshot.device_classes,
+        snapshot.nodes,
+        taint_rules=snapshot.taint_rules,
+        features=policy.features,
+        order=policy.allocate,
+    )
+
+
+def _new_site(
+    snapshot: Snapshot,
+    policy: Policy,
+    objects: tuple[object, ...],
+    catalog: Catalog,
+    keys: frozenset[str],
+    names: frozenset[str],
+) -> _Site:
+    book = Book(catalog, {r for n in snapshot.nodes.values() for r in n.allocatable}, keys, names)
+    rank = ranks(snapshot.nodes, policy.seed)
+    forest = Forest(snapshot.topologies, policy, snapshot.nodes, rank)
+    return _Site(objects, keys, names, catalog, book, rank, forest, Occupancy(snapshot, book))
+
+
+def _selected_by(snapshot: Snapshot, templates: Iterable[PodTemplate]) -> tuple[frozenset[str], frozenset[str]]:
+    """The label keys, and the node names, that any of these templates or a flavor selects nodes by."""
+    keys = {k for f in snapshot.flavors.values() for k in f.spec.node_labels}
+    names: set[str] = set()
+    for template in templates:
+        keys |= {k for k, _ in template.node_selector}
+        for term in template.node_affinity.node_selector_terms if template.node_affinity else ():
+            keys |= {r.key for r in term.match_expressions}
+            names |= {v for r in term.match_fields for v in r.values}
+    return frozenset(keys), frozenset(names)

@@ -1,0 +1,43 @@
+"""A plan in words: `{"low": "a", "gang": "a b", "big": "held: WaitingForQuota", "old": "evicted by high"}`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bayplan.core import decide
+from bayplan.model.plan import Evict, Hold, Place, Plan
+from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
+from tests.devices import LEVELS
+
+POLICY = Policy(levels=(LEVELS["block"], LEVELS["rack"], "kubernetes.io/hostname"))
+
+
+def decided(snapshot: Snapshot, *, now_s: int = 1000, policy: Policy = POLICY) -> dict[str, str]:
+    """What becomes of each workload, by its name, in the order of the plan."""
+    return in_words(decide(snapshot, policy, now_s=now_s))
+
+
+def in_words(plan: Plan) -> dict[str, str]:
+    return {d.workload.partition("/")[2]: _words(d) for d in plan.decisions}
+
+
+def _words(decision: Place | Hold | Evict) -> str:
+    match decision:
+        case Place():
+            return " ".join(p.node for p in decision.pods)
+        case Evict():
+            return f"evicted by {decision.preemptor.partition('/')[2]} ({decision.reason})"
+        case Hold():
+            return "held: " + " ".join(str(r.__struct_config__.tag) for r in decision.reasons)
+
+
+def carried_out(snapshot: Snapshot, plan: Plan, *, now_s: int = 1000) -> Snapshot:
+    """The snapshot once the plan is applied and victims have left."""
+    for evict in plan.evicted():
+        workload = snapshot.workloads[evict.workload]
+        snapshot = snapshot.without(evict.workload)
+        snapshot = snapshot.with_workload(msgspec.structs.replace(workload, admission=None))
+    for place in plan.placed():
+        snapshot = snapshot.placing(place, now_s=now_s)
+    return snapshot

@@ -1,0 +1,208 @@
+"""Whole decisions on small worlds."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from bayplan.audit import audit
+from bayplan.core import decide
+from bayplan.model.queue import ClusterQueuePreemption
+from tests.core.scenes import POLICY, carried_out, decided
+from tests.make import cluster
+
+SCENES = [
+    ("priority goes first", "a=8", "low:8 high:8!9", "", "", {"high": "a", "low": "held: TopologyPlacementFailed"}),
+    ("age breaks ties", "a=8", "first:8 second:8", "", "", {"first": "a", "second": "held: TopologyPlacementFailed"}),
+    ("a gang gets one rack", "r1/a=8 r2/b=8 r2/c=8", "gang:2x8@rack", "", "", {"gang": "b c"}),
+    (
+        "a gang too large for any rack waits although the fleet has room",
+        "r1/a=8 r2/b=8",
+        "gang:2x8@rack",
+        "",
+        "",
+        {"gang": "held: TopologyPlacementFailed"},
+    ),
+    ("a preferred rack is left when it has to be", "r1/a=8 r2/b=8", "gang:2x8~rack", "", "", {"gang": "a b"}),
+    ("the tightest rack is taken", "r1/a=8 r1/b=8 r1/c=8 r2/d=8 r2/e=8", "gang:2x8@rack", "", "", {"gang": "d e"}),
+    (
+        "two gangs that want one rack: one runs, one waits",
+        "r1/a=8 r1/b=8",
+        "x:2x8@rack y:2x8@rack",
+        "",
+        "",
+        {"x": "a b", "y": "held: TopologyPlacementFailed"},
+    ),
+    ("a gang without a wish still stays together", "r1/a=8 r2/b=8 r2/c=8", "gang:2x8", "", "", {"gang": "b c"}),
+    ("a small gang fills one node", "a=8 b=8", "gang:4x2", "", "", {"gang": "a a a a"}),
+    ("single GPUs keep whole nodes whole", "a=8 b=8", "x:1 y:1 z:1", "", "", {"x": "a", "y": "a", "z": "a"}),
+    ("a broken node is used up first", "a=8 b=8", "x:1", "old:3@b", "", {"x": "b"}),
+    (
+        "six 12Gi services share one card",
+        "a=1:a100share b=1:a100share",
+        "s1:12Gi s2:12Gi s3:12Gi s4:12Gi s5:12Gi s6:12Gi s7:12Gi",
+        "",
+        "",
+        {"s1": "a", "s2": "a", "s3": "a", "s4": "a", "s5": "a", "s6": "a", "s7": "b"},
+    ),
+    (
+        "seven 1g.10gb partitions fill one card",
+        "a=1:a100mig b=1:a100mig",
+        "m:7x1g.10gb",
+        "",
+        "",
+        {"m": " ".join("a" * 7)},
+    ),
+    (
+        "a share goes where GPUs are shared, a whole GPU where they are whole",
+        "a=8 b=2:a100share",
+        "whole:8 share:12Gi",
+        "",
+        "",
+        {"whole": "a", "share": "b"},
+    ),
+    (
+        "quota stops what devices would allow",
+        "a=8",
+        "x:4 y:8",
+        "",
+        "team=8",
+        {"x": "a", "y": "held: WaitingForQuota"},
+    ),
+    ("more than the queue could ever have", "a=8 b=8", "x:16", "", "team=8", {"x": "held: ExceedsMaxQuota"}),
+    (
+        "a cohort lends what nobody uses",
+        "a=8 b=8",
+        "one/x:2x8",
+        "",
+        "one=8@all two=8@all",
+        {"x": "a b"},
+    ),
+    (
+        "lent quota comes back",
+        "a=8 b=8",
+        "two/y:8",
+        "one/x:2x8@a,b",
+        "one=8@all two=8@all",
+        {"x": "evicted by y (InCohortReclamation)", "y": "held: WaitingForPreemptedWorkloads"},
+    ),
+    (
+        "the cheapest gang leaves, devices included",
+        "a=8 b=8",
+        "high:8!9",
+        "low:8!1@a lower:8!0@b",
+        "",
+        {"lower": "evicted by high (Preempted)", "high": "held: WaitingForPreemptedWorkloads"},
+    ),
+    (
+        "a gang with a required rack ends only gangs of that rack",
+        "r1/a=8 r1/b=8 r2/c=8",
+        "high:2x8@rack!9",
+        "x:8@a y:8@c",
+        "",
+        {"x": "evicted by high (Preempted)", "high": "held: WaitingForPreemptedWorkloads"},
+    ),
+    (
+        "nobody is ended when it would not help",
+        "a=8 b=8",
+        "high:3x8!9",
+        "low:8@a",
+        "",
+        {"high": "held: TopologyPlacementFailed"},
+    ),
+    ("equals are not ended", "a=8", "late:8", "early:8@a", "", {"late": "held: TopologyPlacementFailed"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workloads", "running", "queues", "expected"), [s[1:] for s in SCENES], ids=[s[0] for s in SCENES]
+)
+def test_decides(nodes: str, workloads: str, running: str, queues: str, expected: dict[str, str]) -> None:
+    snapshot = cluster(nodes, workloads, running=running, queues=queues)
+    assert decided(snapshot) == expected
+    assert audit(snapshot, POLICY, decide(snapshot, POLICY, now_s=1000)) == ()
+
+
+def test_deciding_again_after_a_plan_changes_nothing() -> None:
+    snapshot = cluster("r1/a=8 r1/b=8 r2/c=8", "x:2x8@rack y:4 z:9x8 s:1 t:1", running="old:2@c")
+    after = carried_out(snapshot, decide(snapshot, POLICY, now_s=1000))
+    again = decide(after, POLICY, now_s=1001)
+    assert again.placed() == () and again.evicted() == ()
+    assert [h.workload for h in again.held()] == ["default/z"]
+
+
+def test_same_in_same_out() -> None:
+    snapshot = cluster("n*8=8", " ".join(f"w{i}:{1 + i % 5}" for i in range(30)))
+    shuffled = snapshot.replace(
+        nodes=dict(reversed(snapshot.nodes.items())), workloads=dict(reversed(snapshot.workloads.items()))
+    )
+    assert decide(snapshot, POLICY, now_s=5) == decide(shuffled, POLICY, now_s=5)
+
+
+def test_a_preemptor_waits_for_its_victims_and_then_starts() -> None:
+    snapshot = cluster("a=8", "high:8!9 low:1", running="old:8@a")
+    leaving = {k: msgspec.structs.replace(p, terminating=True) for k, p in snapshot.pods.items()}
+    evicted = snapshot.replace(
+        pods=leaving, workloads={k: w for k, w in snapshot.workloads.items() if k != "default/old"}
+    )
+    assert decided(evicted) == {
+        "high": "held: WaitingForPreemptedWorkloads",
+        "low": "held: TopologyPlacementFailed",
+    }
+    gone = evicted.replace(pods={}, claims={})
+    assert decided(gone)["high"] == "a"
+
+
+def test_an_admitted_gang_gets_its_missing_pods_at_the_nodes_of_its_admission() -> None:
+    snapshot = cluster("r1/a=8 r1/b=8 r2/c=8", "gang:2x8@rack")
+    (place,) = decide(snapshot, POLICY, now_s=1).placed()
+    admitted = snapshot.placing(place, now_s=1)
+    lost = {k: p for k, p in admitted.pods.items() if p.index != 1}
+    kept = {c for p in lost.values() for _, c in p.claims}
+    half = admitted.replace(pods=lost, claims={k: c for k, c in admitted.claims.items() if k in kept})
+    rival = cluster("", "rival:8!99").workloads["default/rival"]
+    assert decided(half.with_workload(rival)) == {"gang": "b", "rival": "c"}
+
+
+def test_a_strict_fifo_queue_does_not_pass_its_head() -> None:
+    snapshot = cluster("a=8", "big:9x8 small:1", queues="team=200")
+    queue = snapshot.cluster_queues["team"]
+    strict = msgspec.structs.replace(queue, spec=msgspec.structs.replace(queue.spec, queueing_strategy="StrictFIFO"))
+    assert decided(snapshot.replace(cluster_queues={"team": strict})) == {
+        "big": "held: TopologyPlacementFailed",
+        "small": "held: WaitingForHigherPriority",
+    }
+
+
+def test_without_a_preemption_policy_a_queue_ends_nobody() -> None:
+    never = ClusterQueuePreemption()
+    snapshot = cluster("a=8", "high:8!9", running="low:8@a", queues="team=16", preemption=never)
+    assert decided(snapshot) == {"high": "held: TopologyPlacementFailed"}
+
+
+def test_pod_sets_that_can_go_to_one_place_only_are_placed_first() -> None:
+    """kube-scheduler takes pods in a fixed order without backtracking and refuses this gang for ever."""
+    snapshot = cluster("a=8 b=8", "gang:8+8")
+    gang = snapshot.workloads["default/gang"]
+    pinned = msgspec.structs.replace(gang.pod_sets[1].template, node_selector=(("kubernetes.io/hostname", "a"),))
+    sets = gang.pod_sets[0], msgspec.structs.replace(gang.pod_sets[1], template=pinned)
+    assert decided(snapshot.with_workload(msgspec.structs.replace(gang, pod_sets=sets))) == {"gang": "b a"}
+
+
+def test_a_hold_names_who_has_what_is_missing() -> None:
+    snapshot = cluster("r1/a=8 r1/b=8", "gang:2x8@rack", running="old:4@a other:2@b")
+    (hold,) = decide(snapshot, POLICY, now_s=1).held()
+    (reason,) = hold.reasons
+    assert [(h.workload, h.amount) for h in reason.holders] == [("default/old", 4), ("default/other", 2)]  # type: ignore[union-attr]
+    assert reason.ever  # type: ignore[union-attr]
+
+
+def test_an_impossible_gang_is_told_never() -> None:
+    snapshot = cluster("r1/a=8 r1/b=8", "gang:3x8@rack")
+    (hold,) = decide(snapshot, POLICY, now_s=1).held()
+    assert not hold.reasons[0].ever  # type: ignore[union-attr]
+
+
+def test_an_unknown_score_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"policy.score: expected one of .*, got 'magic'"):
+        decide(cluster("a=8", "x:1"), msgspec.structs.replace(POLICY, score="magic"), now_s=1)
