@@ -1,0 +1,38 @@
+"""The second road: every plan is checked from nothing before it is carried out.
+
+`audit(snapshot, policy, plan)` knows none of the ways by which a plan is found and shares no code with `bayplan.core`;
+it only knows what must be true of any plan, and says in Findings where one is not. An empty answer means the plan may
+be applied. Its cost grows with the plan and with what is running, not with the number of devices in the fleet.
+"""
+
+from __future__ import annotations
+
+from bayplan.audit import findings
+from bayplan.audit.aftermath import aftermath
+from bayplan.audit.claims import audit_claims
+from bayplan.audit.devices import audit_devices
+from bayplan.audit.findings import Finding
+from bayplan.audit.gangs import audit_gangs
+from bayplan.audit.nodes import audit_nodes
+from bayplan.audit.plan import audit_plan
+from bayplan.audit.pools import Pools
+from bayplan.audit.quota import audit_quota
+from bayplan.model.plan import Plan
+from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
+
+__all__ = ["Finding", "audit", "findings"]
+
+
+def audit(snapshot: Snapshot, policy: Policy, plan: Plan) -> tuple[Finding, ...]:
+    """What is wrong with the plan, in the order: its decisions, gangs, nodes, devices, claims, quota. () = nothing."""
+    after = aftermath(snapshot, policy, plan)
+    pools = Pools(snapshot, policy)
+    return (
+        *audit_plan(after),
+        *audit_gangs(after),
+        *audit_nodes(after),
+        *audit_devices(after, pools),
+        *audit_claims(after, pools),
+        *audit_quota(after),
+    )

@@ -1,0 +1,79 @@
+"""No node over its allocatable, no pod on a node it may not use (core/v1 scheduling rules, plainly).
+
+Checked only where the plan puts a pod. A placed pod that exists is charged what it requests itself, one that does not
+exist yet what its template requests; every pod also takes one of `pods` where the node bounds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bayplan.audit.aftermath import Aftermath, Placed, tolerations
+from bayplan.audit.findings import Finding, NodeOverfull, NodeRefusesPod
+from bayplan.model.node import Node
+from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import Amounts
+
+
+def audit_nodes(after: Aftermath) -> Iterator[Finding]:
+    yield from _overfull(after)
+    refusals: dict[tuple[int, int, str], str] = {}
+    for placed in after.placed:
+        # Pods of one pod set are one question per node.
+        key = (id(placed.pod_set), id(placed.assignment), placed.placement.node)
+        if key not in refusals:
+            refusals[key] = _refusal(after.snapshot, placed)
+        if refusals[key]:
+            yield NodeRefusesPod(placed.label, placed.placement.node, refusals[key])
+
+
+def _overfull(after: Aftermath) -> Iterator[Finding]:
+    used: dict[str, dict[str, int]] = {
+        p.placement.node: {} for p in after.placed if p.placement.node in after.snapshot.nodes
+    }
+    for pod in after.pods:
+        if pod.node in used:
+            _charge(used[pod.node], pod.requests)
+    for placed in after.placed:
+        if placed.placement.node in used and not (placed.pod and placed.pod.node):
+            requests = placed.pod.requests if placed.pod else placed.pod_set.template.requests
+            _charge(used[placed.placement.node], requests)
+    for name, amounts in used.items():
+        allocatable = after.snapshot.nodes[name].allocatable
+        for resource, amount in amounts.items():
+            limit = allocatable.get(resource, amount if resource == "pods" else 0)
+            if amount > limit:
+                yield NodeOverfull(name, resource, amount, limit)
+
+
+def _charge(used: dict[str, int], requests: Amounts) -> None:
+    used["pods"] = used.get("pods", 0) + 1
+    for resource, amount in requests:
+        used[resource] = used.get(resource, 0) + amount
+
+
+def _refusal(snapshot: Snapshot, placed: Placed) -> str:
+    """Why the node may not run the pod; "" when it may."""
+    node = snapshot.nodes.get(placed.placement.node)
+    if node is None:
+        return "it does not exist"
+    if not node.ready:
+        return "it is not ready"
+    template = placed.pod_set.template
+    for key, value in (*template.node_selector, *_flavor_labels(snapshot, placed)):
+        if node.labels.get(key) != value:
+            return f"its label {key} is not {value}"
+    if template.node_affinity is not None and not template.node_affinity.matches(node.name, node.labels):
+        return "the required node affinity does not match"
+    return "" if node.admits(tolerations(snapshot, placed)) else _barrier(node)
+
+
+def _barrier(node: Node) -> str:
+    taints = ", ".join(f"{t.key}={t.value}:{t.effect}" for t in node.taints if t.effect != "PreferNoSchedule")
+    return f"taints {taints} are not tolerated" if taints else "it is cordoned"
+
+
+def _flavor_labels(snapshot: Snapshot, placed: Placed) -> Iterator[tuple[str, str]]:
+    for _, flavor in placed.assignment.flavors if placed.assignment else ():
+        if flavor in snapshot.flavors:
+            yield from snapshot.flavors[flavor].spec.node_labels.items()
