@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayplan.model.base import Noun, Value
-from bayplan.model.device import ResourceClaimSpec, ResourceClaimTemplate
+from bayplan.model.device import ResourceClaim, ResourceClaimTemplate
+from bayplan.model.node import NodeSelector, NodeSelectorTerm
 from bayplan.model.queue import PriorityClass, WorkloadPriorityClass
 from bayplan.model.workload import (
     Admission,
@@ -35,7 +36,7 @@ from bayplan.wire.names import (
     REQUIRED_TOPOLOGY,
     RUNTIME_SECONDS,
 )
-from bayplan.wire.pods import PodObject, PodSpec, requests
+from bayplan.wire.pods import PodObject, PodResourceClaim, PodSpec, requests
 from bayplan.wire.read import Json, read
 
 
@@ -46,6 +47,7 @@ class Context(Value, frozen=True):
     priority_classes: Mapping[str, PriorityClass] = {}
     workload_priority_classes: Mapping[str, WorkloadPriorityClass] = {}
     training_runtimes: Mapping[str, Any] = {}
+    claims: Mapping[str, ResourceClaim] = {}
 
 
 class TopologyRequestObject(Noun, frozen=True):
@@ -88,8 +90,16 @@ class AdmissionObject(Noun, frozen=True):
     pod_set_assignments: tuple[PodSetAssignmentObject, ...] = ()
 
 
+class ReclaimablePod(Noun, frozen=True):
+    """Pods of a pod set that have ended for good; their quota is free."""
+
+    name: str
+    count: int = 0
+
+
 class WorkloadStatus(Noun, frozen=True):
     admission: AdmissionObject | None = None
+    reclaimable_pods: tuple[ReclaimablePod, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
 
@@ -115,32 +125,31 @@ def workload(source: bytes | Json | WorkloadObject, context: Context) -> Workloa
 def pod_template(spec: PodSpec, namespace: str, context: Context) -> PodTemplate:
     """What one pod of this spec asks of a node.
 
-    A claim whose template does not exist (yet) has neither `template` nor `claim`.
+    A claim whose template does not exist (yet) has neither `template` nor `claim`. A claim of its own name that has
+    its devices already asks for none, and ties the pod to their node instead.
     """
     affinity = spec.affinity.node_affinity if spec.affinity else None
+    selector = affinity.required_during_scheduling_ignored_during_execution if affinity else None
+    claims = tuple(_pod_claim(c, namespace, context) for c in spec.resource_claims)
+    for claim in claims:
+        held = context.claims.get(claim.claim)
+        if held and held.status.allocation and held.status.allocation.node_selector:
+            selector = _both(selector, held.status.allocation.node_selector)
     return PodTemplate(
         requests=requests(spec),
-        claims=tuple(
-            PodClaim(
-                name=c.name,
-                template=_claim_spec(namespace, c.resource_claim_template_name, context),
-                claim=f"{namespace}/{c.resource_claim_name}" if c.resource_claim_name else "",
-            )
-            for c in spec.resource_claims
-        ),
+        claims=claims,
         node_selector=tuple(sorted(spec.node_selector.items())),
-        node_affinity=affinity.required_during_scheduling_ignored_during_execution if affinity else None,
+        node_affinity=selector,
         tolerations=spec.tolerations,
     )
 
 
-def claim_templates_named(obj: WorkloadObject) -> tuple[str, ...]:
-    """Keys of the claim templates the Workload's pods name."""
+def claims_named(obj: WorkloadObject) -> tuple[str, ...]:
+    """Keys of the claims and claim templates the Workload's pods name."""
     return tuple(
-        f"{obj.metadata.namespace}/{c.resource_claim_template_name}"
+        f"{obj.metadata.namespace}/{c.resource_claim_template_name or c.resource_claim_name}"
         for s in obj.spec.pod_sets
         for c in s.template.spec.resource_claims
-        if c.resource_claim_template_name
     )
 
 
@@ -150,9 +159,30 @@ def topology_request(annotations: Mapping[str, str]) -> TopologyRequest:
     return TopologyRequest(required=required, preferred="" if required else annotations.get(PREFERRED_TOPOLOGY, ""))
 
 
-def _claim_spec(namespace: str, template: str, context: Context) -> ResourceClaimSpec | None:
-    found = context.claim_templates.get(f"{namespace}/{template}") if template else None
-    return found.spec.spec if found else None
+def _pod_claim(claim: PodResourceClaim, namespace: str, context: Context) -> PodClaim:
+    if claim.resource_claim_template_name:
+        made_from = context.claim_templates.get(f"{namespace}/{claim.resource_claim_template_name}")
+        return PodClaim(name=claim.name, template=made_from.spec.spec if made_from else None)
+    key = f"{namespace}/{claim.resource_claim_name}"
+    known = context.claims.get(key)
+    waiting = known is not None and known.status.allocation is None
+    return PodClaim(name=claim.name, template=known.spec if known and waiting else None, claim=key)
+
+
+def _both(one: NodeSelector | None, other: NodeSelector) -> NodeSelector:
+    """Nodes that both select."""
+    if one is None:
+        return other
+    return NodeSelector(
+        node_selector_terms=tuple(
+            NodeSelectorTerm(
+                match_expressions=a.match_expressions + b.match_expressions,
+                match_fields=a.match_fields + b.match_fields,
+            )
+            for a in one.node_selector_terms
+            for b in other.node_selector_terms
+        )
+    )
 
 
 def _workload(obj: WorkloadObject, context: Context) -> Workload:
@@ -160,10 +190,13 @@ def _workload(obj: WorkloadObject, context: Context) -> Workload:
     if not spec.pod_sets:
         raise Malformed("spec.podSets", "expected at least one pod set")
     priority, policy = _priority(spec, context)
+    ended = {r.name: r.count for r in obj.status.reclaimable_pods}
     return Workload(
         namespace=meta.namespace,
         name=meta.name,
-        pod_sets=tuple(_pod_set(s, i, meta.namespace, context) for i, s in enumerate(spec.pod_sets)),
+        pod_sets=tuple(
+            _pod_set(s, i, meta.namespace, ended.get(s.name, 0), context) for i, s in enumerate(spec.pod_sets)
+        ),
         uid=meta.uid,
         resource_version=meta.resource_version,
         owner=_owner(meta),
@@ -177,7 +210,7 @@ def _workload(obj: WorkloadObject, context: Context) -> Workload:
     )
 
 
-def _pod_set(source: PodSetObject, index: int, namespace: str, context: Context) -> PodSet:
+def _pod_set(source: PodSetObject, index: int, namespace: str, ended: int, context: Context) -> PodSet:
     path = f"spec.podSets[{index}]"
     if source.count < 0:
         raise Malformed(f"{path}.count", f"expected a number of pods, got {source.count}")
@@ -187,7 +220,7 @@ def _pod_set(source: PodSetObject, index: int, namespace: str, context: Context)
     else:
         topology = TopologyRequest(required=asked.required, preferred="" if asked.required else asked.preferred)
     template = pod_template(source.template.spec, namespace, context)
-    return PodSet(name=source.name, count=source.count, template=template, topology=topology)
+    return PodSet(name=source.name, count=max(0, source.count - ended), template=template, topology=topology)
 
 
 def _owner(meta: ObjectMeta) -> str:
@@ -224,7 +257,7 @@ def _runtime(meta: ObjectMeta, spec: WorkloadSpec) -> int:
 
 def _admission(status: WorkloadStatus) -> Admission | None:
     given = status.admission
-    if given is None or not given.cluster_queue:
+    if given is None:
         return None
     since = condition(status.conditions, ADMITTED) or condition(status.conditions, QUOTA_RESERVED)
     return Admission(
