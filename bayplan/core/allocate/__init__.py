@@ -1,0 +1,10 @@
+"""Device allocation: which devices a pod's claims get (Dynamic Resource Allocation, resource.k8s.io/v1).
+
+Reading order: `pools` (what a node reaches), `components` (GPUs as state machines), `asks` (questions), `search`
+(exact answers), `objective` (better answers), `catalog` (each question answered once), `result` (the API's words).
+"""
+
+from bayplan.core.allocate.catalog import Catalog, Fit, Misfit
+from bayplan.core.allocate.inventory import Taken
+
+__all__ = ["Catalog", "Fit", "Misfit", "Taken"]

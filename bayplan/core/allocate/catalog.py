@@ -1,0 +1,450 @@
+"""The device catalogue: every question about devices, answered once per situation.
+
+Nodes with equal devices share a *kind*, and nodes of one kind with equally much taken share a *state*, whatever the
+devices are called and in whatever order they were taken. An answer depends on (kind, state, ask) alone, so a fleet of
+500 equal nodes is a few dozen situations. What devices are equal depends on the attributes that questions read:
+`ask()` first, then `kind()` and `state()`. When a later question reads an attribute none did before, `epoch` grows, and
+kinds and states are to be read again; `Taken` stays valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from bayplan.core.allocate import objective
+from bayplan.core.allocate.asks import MAX_DEVICES, Ask, Need, Unservable, compile_ask
+from bayplan.core.allocate.components import Component, Machines, State
+from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
+from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken
+from bayplan.core.allocate.pools import Pools
+from bayplan.core.allocate.result import Given, allocation, share_id
+from bayplan.core.allocate.search import DEFAULT_BUDGET, Board, Choice, Outcome, Search, Slot, Verdict
+from bayplan.core.allocate.selectors import Matcher
+from bayplan.model.codec import to_json
+from bayplan.model.device import AllocationResult, DeviceClass, DeviceTaintRule, ResourceClaimSpec, ResourceSlice
+from bayplan.model.node import Node
+from bayplan.model.reason import DevicesNotFound
+
+FITS_MAX = 6
+"""Alternatives kept per question: the best and what differs from it most is enough to choose a node by."""
+
+ORDERS = ("packed", "upstream")
+
+# What drivers say of a model rather than of one device (dra.md section 6). Telling devices apart by these from the
+# start costs nothing, and spares most later questions a new epoch.
+DESCRIPTIVE = (
+    "addressingMode architecture brand productName type profile model family cudaComputeCapability driverVersion "
+    "cudaDriverVersion deviceID partitionProfile computePartition memoryPartition tpuGen accelerator topology chipCount "
+    "rdma mtu health sriov"
+).split()
+
+
+class Fit(NamedTuple):
+    """One way to serve an ask. `after` is the state that results; `stranding` the thousandths of a GPU that nothing
+    can use any more because of it (negative when it makes some usable again); `choices` are by canonical slot."""
+
+    ask: int
+    after: int
+    stranding: int
+    choices: tuple[Choice, ...]
+
+
+class Misfit(NamedTuple):
+    """Why an ask does not fit: the first request that fails alone or, if each fits alone, the last one.
+
+    `matching` devices would do if they were free, `free` could be had now, `wanted` are asked for. `fits_empty`: an
+    empty node of this kind would do. `undecided`: the search's budget was spent before a proof.
+    """
+
+    request: str
+    wanted: int
+    matching: int
+    free: int
+    fits_empty: bool
+    undecided: bool
+
+
+class _Situation(NamedTuple):
+    own: tuple[int, ...]
+    wide: tuple[tuple[int, int], ...]
+
+
+class _Asked(NamedTuple):
+    ask: Ask | None
+    problem: DevicesNotFound | None
+    epoch: int
+
+
+class _Kind(NamedTuple):
+    site: Site
+    node: str
+
+
+class Catalog:
+    """All devices of a fleet and the questions about them. Raises ValueError for an unknown order."""
+
+    def __init__(
+        self,
+        slices: Sequence[ResourceSlice],
+        classes: Mapping[str, DeviceClass],
+        nodes: Mapping[str, Node],
+        *,
+        taint_rules: Sequence[DeviceTaintRule] = (),
+        features: Iterable[str] = DEFAULT_FEATURES,
+        order: str = "packed",
+        budget: int = DEFAULT_BUDGET,
+    ) -> None:
+        if order not in ORDERS:
+            raise ValueError(f"policy.allocate: expected one of {', '.join(ORDERS)}, got {order!r}")
+        self._gates = Gates.of(features)
+        self._classes = classes
+        self._upstream = order == "upstream"
+        self._budget = budget
+        self._machines = Machines(self._gates)
+        drivers = sorted({s.spec.driver for s in slices})
+        self._machines.widen(frozenset(("attributes", d, n) for d in drivers for n in DESCRIPTIVE))
+        for name in sorted(classes):
+            self._machines.widen(Matcher(name, classes[name].spec.selectors, "", (), self._gates).reads())
+        self._inventory = Inventory(Pools(slices, taint_rules, self._gates), nodes, self._machines)
+        self.epoch = 0
+        self._asks: list[_Asked] = [_Asked(None, None, 0)]
+        self._ask_ids: dict[bytes, int] = {to_json(()): 0}
+        self._kinds: list[_Kind] = [_Kind(Site((), (), (), "", False), "")]
+        self._kind_ids: dict[object, int] = {((), (), (), "", False): 0}
+        self._kind_of: dict[str, int] = {}
+        self._situations: list[_Situation] = [_Situation((), ())]
+        self._situation_ids: dict[_Situation, int] = {_Situation((), ()): 0}
+        self._fits: dict[tuple[int, int, int], tuple[Fit, ...]] = {}
+        self._counts: dict[tuple[int, int, int], int] = {}
+        self._undecided: set[tuple[int, int, int]] = set()
+
+    # --- questions -----------------------------------------------------------------------------------------------
+
+    def ask(self, claims: tuple[ResourceClaimSpec, ...]) -> int:
+        """The number of the question "allocate all these claims for one pod"; 0 for none. May raise `epoch`."""
+        key = to_json(claims)
+        known = self._ask_ids.get(key)
+        if known is None:
+            known = self._ask_ids[key] = len(self._asks)
+            self._asks.append(self._compiled(claims))
+        return known
+
+    def _compiled(self, claims: tuple[ResourceClaimSpec, ...]) -> _Asked:
+        names = tuple(str(i) for i in range(len(claims)))
+        try:
+            ask = compile_ask(claims, names, self._classes, self._gates)
+        except Unservable as refusal:
+            return _Asked(None, DevicesNotFound("", refusal.request, str(refusal)), self.epoch)
+        problem = _static_problem(ask)
+        if problem is None and self._machines.widen(ask.reads()):
+            self._rekey()
+        return _Asked(ask, problem, self.epoch)
+
+    def _rekey(self) -> None:
+        self.epoch += 1
+        self._inventory.rekey()
+        self._kind_of.clear()
+
+    def problem(self, ask: int) -> DevicesNotFound | None:
+        """Why the ask can never be served by any node: class missing, selector that does not compile, …"""
+        return self._asks[ask].problem
+
+    # --- situations ----------------------------------------------------------------------------------------------
+
+    def kind(self, node: str) -> int:
+        """The node's kind; 0 = no devices."""
+        known = self._kind_of.get(node)
+        if known is None:
+            known = self._kind_of[node] = self._new_kind(node)
+        return known
+
+    def _new_kind(self, node: str) -> int:
+        site = self._inventory.sites.get(node)
+        if site is None:
+            return 0
+        own = self._inventory.components.get(node, ())
+        wide = self._inventory.components[""]
+        kinds = [own[i].kind.id for i in site.own]
+        shared = [(wide[i].kind.id, mask) for i, mask in site.wide]
+        if not self._upstream:
+            kinds.sort()
+            shared.sort()
+        key = (tuple(kinds), tuple(shared), site.sequence if self._upstream else (), site.unfinished, site.invalid)
+        if not kinds and not shared and not site.unfinished:
+            return 0
+        known = self._kind_ids.get(key)
+        if known is None:
+            known = self._kind_ids[key] = len(self._kinds)
+            self._kinds.append(_Kind(site, node))
+        return known
+
+    def start(self, node: str, allocations: Sequence[AllocationResult]) -> Taken:
+        """What these allocations take of the node's own devices, or (`""`) of those several nodes may reach."""
+        held = self._inventory.holdings(node, allocations)
+        count = len(self._inventory.components.get(node, ()))
+        return self._inventory.taken(node, tuple(tuple(sorted(held.get(i, ()), key=_order)) for i in range(count)), self.epoch)
+
+    def state(self, node: str, taken: Taken, shared: Taken) -> int:
+        """The state: what is free up to renaming of equal GPUs."""
+        site = self._inventory.sites.get(node)
+        if site is None:
+            return 0
+        taken, shared = self._current(taken), self._current(shared)
+        own = [taken.states[i] for i in site.own]
+        wide = [(shared.states[i], mask) for i, mask in site.wide]
+        return self._situation(own, wide)
+
+    def _current(self, taken: Taken) -> Taken:
+        return taken if taken.epoch == self.epoch else self._inventory.taken(taken.owner, taken.held, self.epoch)
+
+    def _situation(self, own: list[int], wide: list[tuple[int, int]]) -> int:
+        if not self._upstream:
+            own.sort()
+            wide.sort()
+        key = _Situation(tuple(own), tuple(wide))
+        known = self._situation_ids.get(key)
+        if known is None:
+            known = self._situation_ids[key] = len(self._situations)
+            self._situations.append(key)
+        return known
+
+    def _board(self, kind: int, state: int) -> Board:
+        own, wide = self._situations[state]
+        states = self._machines.states
+        slots = [Slot(states[i - 1], -1) for i in own] + [Slot(states[i - 1], mask) for i, mask in wide]
+        site = self._kinds[kind].site
+        return Board(
+            slots=tuple(slots),
+            sequence=site.sequence if self._upstream else (),
+            unfinished=site.unfinished,
+            invalid=site.invalid,
+        )
+
+    # --- answers -------------------------------------------------------------------------------------------------
+
+    def fits(self, kind: int, state: int, ask: int) -> tuple[Fit, ...]:
+        """Distinct ways to serve the ask, best first; () when there is none (or none was found within budget)."""
+        key = (kind, state, ask)
+        known = self._fits.get(key)
+        if known is None:
+            known = self._fits[key] = self._work_out(kind, state, ask)
+        return known
+
+    def _work_out(self, kind: int, state: int, ask: int) -> tuple[Fit, ...]:
+        asked = self._asks[ask].ask
+        if ask == 0:
+            return (Fit(0, state, 0, ()),)
+        if asked is None or self._asks[ask].problem is not None:
+            return ()
+        board = self._board(kind, state)
+        single = self._single(ask, asked, board)
+        if single is not None:
+            return single
+        outcome = self._search(asked, board)
+        if outcome.verdict is Verdict.UNDECIDED:
+            self._undecided.add((kind, state, ask))
+        return (self._fit(ask, board, outcome.choices),) if outcome.verdict is Verdict.FOUND else ()
+
+    def _search(self, asked: Ask, board: Board) -> Outcome:
+        return Search(
+            self._machines, self._gates, asked, board, upstream=self._upstream, budget=self._budget
+        ).run()
+
+    def _single(self, number: int, asked: Ask, board: Board) -> tuple[Fit, ...] | None:
+        """All ways at once, when one device is wanted and nothing binds it. None when a search must answer."""
+        if self._upstream or len(asked.wants) != 1 or asked.constraints:
+            return None
+        if any(n.every or n.count != 1 or n.admin for n in asked.wants[0]):
+            return None
+        found: list[Fit] = []
+        for need in asked.wants[0]:
+            search = Search(self._machines, self._gates, asked, board, upstream=False, budget=self._budget)
+            for slot, device, grant in search.singles(need)[: FITS_MAX - len(found)]:
+                found.append(self._fit(number, board, (Choice(0, need, slot, device, grant),)))
+            if len(found) >= FITS_MAX:
+                break
+        return tuple(found)
+
+    def _fit(self, ask: int, board: Board, choices: tuple[Choice, ...]) -> Fit:
+        """The state after the choices; admin access takes nothing."""
+        states = [s.state for s in board.slots]
+        for choice in choices:
+            if not choice.need.admin:
+                after = self._machines.move(states[choice.slot], choice.device, choice.grant.units)
+                assert after is not None, "the search chose a device that does not fit"
+                states[choice.slot] = after
+        touched = sorted({c.slot for c in choices})
+        stranding = sum(
+            objective.stranded(self._machines, states[i]) - objective.stranded(self._machines, board.slots[i].state)
+            for i in touched
+        )
+        own = [s.id for s, slot in zip(states, board.slots, strict=True) if slot.mask == -1]
+        wide = [(s.id, slot.mask) for s, slot in zip(states, board.slots, strict=True) if slot.mask != -1]
+        return Fit(ask, self._situation(own, wide), stranding, choices)
+
+    def count(self, kind: int, state: int, ask: int) -> int:
+        """How many such pods fit one after another, each taking the best fit."""
+        chain: list[int] = []
+        while (kind, state, ask) not in self._counts:
+            fits = self.fits(kind, state, ask)
+            if not fits or fits[0].after == state:
+                self._counts[kind, state, ask] = (1 << 30) if fits else 0
+                break
+            chain.append(state)
+            state = fits[0].after
+        total = self._counts[kind, state, ask]
+        for before in reversed(chain):
+            total += 1
+            self._counts[kind, before, ask] = total
+        return total
+
+    # --- taking --------------------------------------------------------------------------------------------------
+
+    def take(
+        self, node: str, taken: Taken, shared: Taken, fit: Fit, *, seed: str = ""
+    ) -> tuple[Taken, Taken, tuple[AllocationResult, ...]]:
+        """Takes the fit's devices: what is taken now, and one allocation per claim of the ask.
+
+        `seed` (a claim's or pod's identity) makes share ids unique over time; without it they are unique among the
+        live shares of a device.
+        """
+        site = self._inventory.sites[node]
+        taken, shared = self._current(taken), self._current(shared)
+        places = self._places(site, taken, shared)
+        changes: dict[tuple[str, int], list[Holding]] = {}
+        given: dict[int, list[Given]] = {}
+        for choice in fit.choices:
+            owner, index = places[choice.slot]
+            component = self._inventory.components[owner][index]
+            held = changes.get((owner, index))
+            if held is None:
+                held = list((taken if owner else shared).held[index])
+            published = component.members[choice.device]
+            share = ""
+            if component.kind.templates[choice.device].shareable:
+                live = {h.share_id for h in held}
+                share = _fresh(seed, published.id, live)
+            if not choice.need.admin:
+                held.append(Holding(choice.device, share, choice.grant.units if share else None))
+                changes[owner, index] = held
+            given.setdefault(choice.need.claim, []).append(Given(choice.need, published, choice.grant.amounts, share))
+        asked = self._asks[fit.ask].ask
+        results = tuple(
+            allocation(spec, given.get(i, ()), self._classes, node, self._gates) for i, spec in enumerate(asked.claims if asked else ())
+        )
+        return self._changed(taken, changes), self._changed(shared, changes), results
+
+    def _places(self, site: Site, taken: Taken, shared: Taken) -> list[tuple[str, int]]:
+        """Which component each canonical slot stands for: equal ones in their own order."""
+        own, wide = list(site.own), list(site.wide)
+        if not self._upstream:
+            own.sort(key=lambda i: (taken.states[i], i))
+            wide.sort(key=lambda w: (shared.states[w[0]], w[1], w[0]))
+        return [(taken.owner, i) for i in own] + [("", i) for i, _ in wide]
+
+    def _changed(self, taken: Taken, changes: Mapping[tuple[str, int], list[Holding]]) -> Taken:
+        mine = {index: held for (owner, index), held in changes.items() if owner == taken.owner}
+        if not mine:
+            return taken
+        held, states = list(taken.held), list(taken.states)
+        components = self._inventory.components[taken.owner]
+        for index, now in mine.items():
+            held[index] = tuple(sorted(now, key=_order))
+            states[index] = self._inventory.settled(components[index], held[index]).id
+        return Taken(taken.owner, tuple(held), tuple(states), self.epoch)
+
+    def give_back(self, node: str, taken: Taken, allocations: Sequence[AllocationResult]) -> Taken:
+        """These allocations' devices freed; what is not held is left alone."""
+        taken = self._current(taken)
+        changes: dict[tuple[str, int], list[Holding]] = {}
+        for index, freed in self._inventory.holdings(node, allocations).items():
+            held = list(taken.held[index])
+            for holding in freed:
+                if holding in held:
+                    held.remove(holding)
+            changes[node, index] = held
+        return self._changed(taken, changes)
+
+    # --- figures -------------------------------------------------------------------------------------------------
+
+    def free_milli(self, kind: int, state: int) -> tuple[int, ...]:
+        """Free thousandths of each physical GPU, most first."""
+        slots = self._board(kind, state).slots
+        return tuple(sorted((objective.free(s.state) for s in slots if _is_gpu(s.state)), reverse=True))
+
+    def usable_milli(self, kind: int, state: int, ask: int) -> int:
+        """Free thousandths on GPUs that could serve one device of this ask now."""
+        asked = self._asks[ask].ask
+        if asked is None:
+            return 0
+        board = self._board(kind, state)
+        search = Search(self._machines, self._gates, asked, board, upstream=False)
+        needs = [n for want in asked.wants for n in want]
+        return sum(
+            objective.free(slot.state)
+            for i, slot in enumerate(board.slots)
+            if _is_gpu(slot.state) and any(search.offers(n, i) for n in needs)
+        )
+
+    def misfit(self, kind: int, state: int, ask: int) -> Misfit:
+        """Numbers for an explanation of an ask that does not fit."""
+        asked = self._asks[ask].ask
+        undecided = (kind, state, ask) in self._undecided
+        if asked is None or not asked.wants:
+            return Misfit("", 0, 0, 0, False, undecided)
+        empty = self._empty(kind, state)
+        now, then = self._board(kind, state), self._board(kind, empty)
+        fits_empty = bool(self.fits(kind, empty, ask))
+        worst: Misfit | None = None
+        for want in asked.wants:
+            best = max((self._tally(asked, n, now, then) for n in want), key=lambda t: (t[2] - t[0], t[1] - t[0]))
+            worst = Misfit(want[0].name.partition("/")[0], *best, fits_empty, undecided)
+            if best[2] < best[0]:
+                break
+        assert worst is not None
+        return worst
+
+    def _tally(self, asked: Ask, need: Need, now: Board, then: Board) -> tuple[int, int, int]:
+        """Wanted, matching on an empty node, free now."""
+        matching = Search(self._machines, self._gates, asked, then, upstream=False).tally(need)
+        free = Search(self._machines, self._gates, asked, now, upstream=False).tally(need)
+        return (max(1, matching) if need.every else need.count), matching, free
+
+    def _empty(self, kind: int, state: int) -> int:
+        own, wide = self._situations[state]
+        states = self._machines.states
+        return self._situation(
+            [states[i - 1].kind.root.id for i in own], [(states[i - 1].kind.root.id, mask) for i, mask in wide]
+        )
+
+
+def _order(holding: Holding) -> tuple[int, str]:
+    return holding.device, holding.share_id
+
+
+def _fresh(seed: str, device: tuple[str, str, str], live: set[str]) -> str:
+    ordinal = 0
+    while (made := share_id(seed, device, ordinal)) in live:
+        ordinal += 1
+    return made
+
+
+def _is_gpu(state: State) -> bool:
+    """Whether people count the component as a GPU (or TPU, NPU): by its driver's name, or because it has memory."""
+    template = state.kind.templates[0]
+    return any(word in template.driver for word in ("gpu", "tpu", "npu")) or "memory" in template.names
+
+
+def _static_problem(ask: Ask) -> DevicesNotFound | None:
+    for want in ask.wants:
+        for need in want:
+            text = need.matcher.problem()
+            if text:
+                return DevicesNotFound("", need.name, text)
+    for claim in range(len(ask.claims)):
+        least = sum(min(0 if n.every else n.count for n in want) for want in ask.wants if want[0].claim == claim)
+        if least > MAX_DEVICES:
+            text = f"asks for {least} devices; a claim holds at most {MAX_DEVICES}"
+            return DevicesNotFound("", ask.wants[0][0].name, text)
+    return None

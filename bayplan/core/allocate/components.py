@@ -1,0 +1,256 @@
+"""Physical GPUs as small state machines.
+
+Devices that draw on the same counter sets (the partitions of a GPU), or one device alone, are a *component*; nothing
+that happens in one component matters to another. Components that look alike to every question in play share a `Kind`;
+what is taken in one is a `State` of its kind, and taking a device leads to another state. Kinds, states and moves are
+interned, so equal situations anywhere in a fleet are one object, worked out once.
+
+All amounts are billionths (`Quantity.nano`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+
+from bayplan.core.allocate.gates import Gates
+from bayplan.core.allocate.pools import DeviceId, Published
+from bayplan.core.allocate.selectors import unsupported, view
+from bayplan.model.device import CounterSet, Device
+
+Units = tuple[int, ...]
+Cost = tuple[tuple[int, int], ...]
+"""(counter, amount) pairs."""
+
+Reads = frozenset[tuple[str, ...]] | None
+"""Paths that selectors and constraints read; None when they may read anything."""
+
+
+class Template:
+    """Devices that no question in play can tell apart; `device` is one of them."""
+
+    __slots__ = ("broken", "device", "driver", "id", "limits", "names", "shareable", "view")
+
+    def __init__(self, id: int, driver: str, device: Device, gates: Gates) -> None:
+        self.id = id
+        self.driver = driver
+        self.device = device
+        self.shareable = device.allow_multiple_allocations and gates.consumable
+        self.names = tuple(sorted(device.capacity))
+        self.limits: Units = tuple(device.capacity[n].value.nano for n in self.names) if self.shareable else ()
+        self.broken = unsupported(device, gates)
+        self.view = view(driver, device, self.broken)
+
+
+class Kind:
+    """What a component is: its devices, what each takes of the counters, and how much of those there is."""
+
+    __slots__ = ("costs", "counters", "id", "limits", "root", "templates", "usable")
+
+    def __init__(
+        self, id: int, templates: tuple[Template, ...], costs: tuple[Cost, ...], counters: tuple[str, ...], limits: Units
+    ) -> None:
+        self.id = id
+        self.templates = templates
+        self.costs = costs
+        self.counters = counters
+        self.limits = limits
+        self.root: State
+
+
+class State:
+    """What is left of a component.
+
+    `busy` marks exclusive devices that are taken though counters would still allow them; `used` holds, per shareable
+    device, what its shares take, or None without shares.
+    """
+
+    __slots__ = ("busy", "id", "kind", "memo", "moves", "remaining", "used")
+
+    def __init__(self, id: int, kind: Kind, remaining: Units, busy: int, used: tuple[Units | None, ...]) -> None:
+        self.id = id
+        self.kind = kind
+        self.remaining = remaining
+        self.busy = busy
+        self.used = used
+        self.moves: dict[tuple[int, Units], State | None] = {}
+        self.memo: dict[Hashable, object] = {}
+
+
+class Machines:
+    """Interns templates, kinds and states. Ids count from 1."""
+
+    def __init__(self, gates: Gates) -> None:
+        self._gates = gates
+        self._templates: dict[Hashable, Template] = {}
+        self._kinds: dict[Hashable, Kind] = {}
+        self._states: dict[Hashable, State] = {}
+        self._keys: dict[str, tuple[tuple[str, ...], ...]] = {}
+        self.states: list[State] = []
+        self.reads: Reads = frozenset()
+
+    def widen(self, reads: Reads) -> bool:
+        """Makes `reads` part of what tells devices apart; True if it was not already."""
+        if self.reads is None or (reads is not None and reads <= self.reads):
+            return False
+        self.reads = None if reads is None else self.reads | reads
+        self._keys.clear()
+        return True
+
+    def kind(self, members: tuple[Published, ...], counters: Mapping[str, CounterSet]) -> Kind:
+        """The kind of a component that draws on `counters`."""
+        names = [(s, c) for s in sorted(counters) for c in sorted(counters[s].counters)]
+        index = {name: i for i, name in enumerate(names)}
+        limits = tuple(counters[s].counters[c].value.nano for s, c in names)
+        templates = tuple(self.template(m.id[0], m.device) for m in members)
+        costs = tuple(_cost(m.device, index) for m in members) if index else ((),) * len(members)
+        key = (limits, tuple(c for _, c in names), tuple(t.id for t in templates), costs)
+        known = self._kinds.get(key)
+        if known is None:
+            own = tuple(c for _, c in names)
+            known = self._kinds[key] = Kind(len(self._kinds) + 1, templates, costs, own, limits)
+            known.root = self.state(known, limits, 0, (None,) * len(members))
+        return known
+
+    def template(self, driver: str, device: Device) -> Template:
+        key = (
+            driver,
+            self._read(driver, device),
+            frozenset(device.capacity.items()),
+            device.allow_multiple_allocations,
+            device.taints and tuple((t.key, t.value, t.effect) for t in device.taints),
+            device.binds_to_node,
+            device.binding_conditions,
+            device.binding_failure_conditions,
+            bool(device.consumes_counters),
+            unsupported(device, self._gates),
+        )
+        known = self._templates.get(key)
+        if known is None:
+            known = self._templates[key] = Template(len(self._templates) + 1, driver, device, self._gates)
+        return known
+
+    def _read(self, driver: str, device: Device) -> Hashable:
+        if self.reads is None:
+            return frozenset(device.attributes.items())
+        keys = self._keys.get(driver)
+        if keys is None:
+            keys = self._keys[driver] = tuple(_spellings(driver, path) for path in sorted(self.reads))
+        get = device.attributes.get
+        return tuple(next((get(n) for n in names if n in device.attributes), None) for names in keys)
+
+    def state(self, kind: Kind, remaining: Units, busy: int, used: tuple[Units | None, ...]) -> State:
+        """The interned state; devices that counters rule out anyway are not marked busy."""
+        if kind.limits and busy:
+            for i, cost in enumerate(kind.costs):
+                if busy >> i & 1 and not kind.templates[i].shareable and any(remaining[c] < amount for c, amount in cost):
+                    busy &= ~(1 << i)
+        key = (kind.id, remaining, busy, used)
+        known = self._states.get(key)
+        if known is None:
+            known = self._states[key] = State(len(self.states) + 1, kind, remaining, busy, used)
+            self.states.append(known)
+        return known
+
+    def move(self, state: State, device: int, amounts: Units) -> State | None:
+        """The state after one more allocation of a device; None if it does not fit."""
+        key = (device, amounts)
+        if key in state.moves:
+            return state.moves[key]
+        after = state.moves[key] = self._moved(state, device, amounts) if self.fits(state, device, amounts) else None
+        return after
+
+    def fits(self, state: State, device: int, amounts: Units) -> bool:
+        kind = state.kind
+        if state.busy >> device & 1:
+            return False
+        if kind.templates[device].shareable:
+            limits, used = kind.templates[device].limits, state.used[device]
+            if used is not None:
+                return all(u + a <= most for u, a, most in zip(used, amounts, limits, strict=True))
+            if any(a > most for a, most in zip(amounts, limits, strict=True)):
+                return False
+        return all(state.remaining[c] >= amount for c, amount in kind.costs[device])
+
+    def forced(self, kind: Kind, holdings: Iterable[tuple[int, Units | None]]) -> State:
+        """The state with these devices taken, whether they fit or not. Shares without amounts take everything."""
+        state = kind.root
+        busy, used, remaining = 0, list(state.used), list(state.remaining)
+        for device, amounts in holdings:
+            template = kind.templates[device]
+            first = used[device] is None and not busy >> device & 1
+            if amounts is None or not template.shareable:
+                busy |= 1 << device
+            else:
+                before = used[device] or (0,) * len(amounts)
+                used[device] = tuple(u + a for u, a in zip(before, amounts, strict=True))
+            if first:
+                for c, amount in kind.costs[device]:
+                    remaining[c] -= amount
+        return self.state(kind, tuple(remaining), busy, tuple(used))
+
+    def _moved(self, state: State, device: int, amounts: Units) -> State:
+        kind, used = state.kind, state.used
+        before = used[device]
+        remaining = state.remaining
+        if before is None and kind.costs[device]:
+            left = list(remaining)
+            for c, amount in kind.costs[device]:
+                left[c] -= amount
+            remaining = tuple(left)
+        if not kind.templates[device].shareable:
+            return self.state(kind, remaining, state.busy | 1 << device, used)
+        now = amounts if before is None else tuple(u + a for u, a in zip(before, amounts, strict=True))
+        return self.state(kind, remaining, state.busy, (*used[:device], now, *used[device + 1 :]))
+
+
+class Component:
+    """One physical GPU (or other device): its kind, its members in upstream's order, and the node that owns it."""
+
+    __slots__ = ("index", "kind", "members", "owner")
+
+    def __init__(self, kind: Kind, members: tuple[Published, ...], owner: str) -> None:
+        self.kind = kind
+        self.members = members
+        self.owner = owner
+        self.index: dict[DeviceId, int] = {m.id: i for i, m in reversed(list(enumerate(members)))}
+
+
+def split(devices: Iterable[Published]) -> list[tuple[tuple[Published, ...], tuple[str, ...]]]:
+    """A pool's devices grouped by the counter sets they share, with the sets of each group; order is kept."""
+    group_of: dict[str, int] = {}
+    groups: list[list[Published]] = []
+    sets: list[list[str]] = []
+    for published in devices:
+        wanted = [u.counter_set for u in published.device.consumes_counters]
+        known = sorted({group_of[s] for s in wanted if s in group_of})
+        if not known:
+            known = [len(groups)]
+            groups.append([])
+            sets.append([])
+        target = known[0]
+        for other in known[1:]:
+            groups[target] += groups[other]
+            sets[target] += sets[other]
+            groups[other], sets[other] = [], []
+        groups[target].append(published)
+        sets[target] += [s for s in wanted if s not in group_of]
+        group_of |= dict.fromkeys(sets[target], target)
+    return [
+        (tuple(sorted(g, key=lambda p: p.place)), tuple(dict.fromkeys(s))) for g, s in zip(groups, sets, strict=True) if g
+    ]
+
+
+def _cost(device: Device, index: Mapping[tuple[str, str], int]) -> Cost:
+    cost: dict[int, int] = {}
+    for use in device.consumes_counters:
+        for name, counter in use.counters.items():
+            at = index[use.counter_set, name]
+            cost[at] = cost.get(at, 0) + counter.value.nano
+    return tuple(sorted(cost.items()))
+
+
+def _spellings(driver: str, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The names under which a driver may publish an attribute path ("attributes", domain, name)."""
+    _, domain, name = path
+    qualified = f"{domain}/{name}"
+    return (qualified, name) if domain == driver else (qualified,)

@@ -1,0 +1,163 @@
+"""The physical devices of a fleet: components, who owns them, and what is held of them.
+
+A component belongs to the one node that all its devices are local to, or to nobody (`""`) when several nodes may reach
+it. What is held is exact and by name; which state that makes a component is worked out by `components`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from bayplan.core.allocate.components import Component, Machines, State, split
+from bayplan.core.allocate.pools import DeviceId, PoolKey, Pools, Published, Reach
+from bayplan.model.device import AllocationResult, DeviceRequestAllocationResult
+from bayplan.model.node import Node
+
+
+class Holding(NamedTuple):
+    """One allocation of a device: `units` of its capacity for a share, None for the whole device."""
+
+    device: int
+    share_id: str
+    units: tuple[int, ...] | None
+
+
+class Taken:
+    """What is taken of the components one owner has, in their order. Immutable; equal when the same is held."""
+
+    __slots__ = ("_hash", "epoch", "held", "owner", "states")
+
+    def __init__(self, owner: str, held: tuple[tuple[Holding, ...], ...], states: tuple[int, ...], epoch: int) -> None:
+        self.owner = owner
+        self.held = held
+        self.states = states
+        self.epoch = epoch
+        self._hash: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Taken) and self.owner == other.owner and self.held == other.held
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash((self.owner, self.held))
+        return self._hash
+
+
+class Site(NamedTuple):
+    """What one node reaches: its own components (`own`: their indices), the wide ones with masks, and pool trouble."""
+
+    own: tuple[int, ...]
+    wide: tuple[tuple[int, int], ...]
+    sequence: tuple[tuple[int, int], ...]
+    unfinished: str
+    invalid: bool
+
+
+class Inventory:
+    """Components of all pools some node reaches, found once; kinds can be given anew."""
+
+    def __init__(self, pools: Pools, nodes: Mapping[str, Node], machines: Machines) -> None:
+        self._pools, self._machines = pools, machines
+        self.components: dict[str, list[Component]] = {"": []}
+        self._where: dict[DeviceId, list[tuple[str, int, int]]] = {}
+        self._at: dict[PoolKey, dict[tuple[int, int], tuple[str, int, int]]] = {}
+        self.sites = {name: self._site(nodes[name]) for name in sorted(nodes)}
+
+    def _site(self, node: Node) -> Site:
+        own: dict[int, int] = {}
+        wide: dict[int, int] = {}
+        order: list[tuple[str, int, int]] = []
+        reached = self._pools.reach(node)
+        for reach in reached:
+            if reach.complete and not reach.invalid:
+                at = self._placed(reach.key)
+                order += [at[place] for place in reach.places]
+        for owner, index, device in order:
+            masks = own if owner else wide
+            masks[index] = masks.get(index, 0) | 1 << device
+        slots = {(node.name, i): n for n, i in enumerate(own)} | {("", i): n for n, i in enumerate(wide, len(own))}
+        return Site(
+            own=tuple(own),
+            wide=tuple(wide.items()),
+            sequence=tuple((slots[owner, index], device) for owner, index, device in order),
+            unfinished=_trouble(reached),
+            invalid=any(r.invalid for r in reached),
+        )
+
+    def _placed(self, key: PoolKey) -> dict[tuple[int, int], tuple[str, int, int]]:
+        """Where each device of the pool is: owner, component, device."""
+        known = self._at.get(key)
+        if known is not None:
+            return known
+        content = self._pools.content(key)
+        at = self._at[key] = {}
+        for members, sets in split(content.devices):
+            owner = _owner(members)
+            kind = self._machines.kind(members, {s: content.counters[s] for s in sets if s in content.counters})
+            owned = self.components.setdefault(owner, [])
+            for i, published in enumerate(members):
+                here = (owner, len(owned), i)
+                at[published.place] = here
+                self._where.setdefault(published.id, []).append(here)
+            owned.append(Component(kind, members, owner))
+        return at
+
+    def rekey(self) -> None:
+        """Gives every component its kind again, after the machines were widened."""
+        counters = {key[:2]: self._pools.content(key).counters for key in self._at}
+        for owned in self.components.values():
+            for component in owned:
+                first = component.members[0]
+                known = counters[first.id[:2]]
+                sets = {u.counter_set for m in component.members for u in m.device.consumes_counters}
+                component.kind = self._machines.kind(
+                    component.members, {s: known[s] for s in sorted(sets) if s in known}
+                )
+
+    def holdings(self, owner: str, allocations: Iterable[AllocationResult]) -> dict[int, list[Holding]]:
+        """What these allocations hold of the owner's components; admin access holds nothing."""
+        found: dict[int, list[Holding]] = {}
+        for result in (r for a in allocations for r in a.devices.results if not r.admin_access):
+            for whose, index, device in self._where.get((result.driver, result.pool, result.device), ()):
+                if whose == owner:
+                    component = self.components[owner][index]
+                    found.setdefault(index, []).append(_holding(component, device, result))
+        return found
+
+    def taken(self, owner: str, held: tuple[tuple[Holding, ...], ...], epoch: int) -> Taken:
+        states = tuple(
+            self.settled(component, holdings).id if holdings else component.kind.root.id
+            for component, holdings in zip(self.components.get(owner, ()), held, strict=True)
+        )
+        return Taken(owner, held, states, epoch)
+
+    def settled(self, component: Component, holdings: tuple[Holding, ...]) -> State:
+        """The state a component is in when these are held."""
+        return self._machines.forced(component.kind, [(h.device, h.units) for h in holdings])
+
+
+def _holding(component: Component, device: int, result: DeviceRequestAllocationResult) -> Holding:
+    shared = bool(result.share_id or result.consumed_capacity)
+    if not shared:
+        return Holding(device, "", None)
+    names = component.kind.templates[device].names
+    amounts = result.consumed_capacity
+    return Holding(device, result.share_id, tuple(amounts[n].nano if n in amounts else 0 for n in names))
+
+
+def _owner(members: tuple[Published, ...]) -> str:
+    """The node all of a component's devices are local to, else ""."""
+    nodes = {m.slice.spec.node_name for m in members}
+    return nodes.pop() if len(nodes) == 1 else ""
+
+
+def _trouble(reached: Iterable[Reach]) -> str:
+    for reach in reached:
+        if not reach.complete:
+            return f"resource pool {reach.key[0]}/{reach.key[1]} is currently being updated"
+        if reach.invalid:
+            return f"resource pool {reach.key[0]}/{reach.key[1]} is currently invalid"
+    return ""

@@ -1,0 +1,159 @@
+"""Which allocation is better: strand least, keep whole GPUs whole, keep options open, fit tightly.
+
+What is left of a GPU is *stranded* as far as no combination of its devices can use it. Among choices that strand
+equally, one that leaves untouched GPUs untouched is better, then one that keeps more of the larger partitions
+possible, then the tighter fit. All figures are thousandths of a GPU. The idea that what counts is what remains usable
+is fragmentation gradient descent's (Weng et al., USENIX ATC 2023); here it is measured on the hardware's own
+partitions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bayplan.core.allocate.components import Kind, Machines, State
+
+WHOLE = 1000
+COVER_BUDGET = 400
+"""States looked at to find the best cover; beyond, the best found so far counts."""
+
+
+class Score(NamedTuple):
+    """Smaller is better."""
+
+    stranded: int
+    opened: int
+    lost: int
+    left: int
+
+
+def score(machines: Machines, before: State, after: State) -> Score:
+    """What taking a device costs a component."""
+    if before is after:
+        return Score(0, 0, 0, 0)
+    return Score(
+        stranded(machines, after) - stranded(machines, before),
+        int(before is before.kind.root),
+        options(machines, before) - options(machines, after),
+        free(after),
+    )
+
+
+def free(state: State) -> int:
+    """What is not taken, used shares included."""
+    known = state.memo.get("free")
+    if known is None:
+        known = state.memo["free"] = _free(state)
+    assert isinstance(known, int)
+    return known
+
+
+def _free(state: State) -> int:
+    kind = state.kind
+    weights = _weights(kind)
+    if not kind.limits:
+        return sum(w * _unused(state, i) // WHOLE for i, w in enumerate(weights)) // max(1, len(weights))
+    at = _measure(kind)
+    left = WHOLE if at < 0 else max(0, state.remaining[at]) * WHOLE // kind.limits[at]
+    inside = sum(w * _unused(state, i) // WHOLE for i, w in enumerate(weights) if state.used[i] is not None)
+    return min(WHOLE, left + inside)
+
+
+def _unused(state: State, device: int) -> int:
+    """Thousandths of one device that are free."""
+    if state.busy >> device & 1:
+        return 0
+    used, limits = state.used[device], state.kind.templates[device].limits
+    if used is None:
+        return WHOLE
+    return min((max(0, m - u) * WHOLE // m for u, m in zip(used, limits, strict=True) if m), default=WHOLE)
+
+
+def _measure(kind: Kind) -> int:
+    """The counter that says how much of the GPU a partition is: its memory, else the first that is not zero."""
+    counting = [i for i, limit in enumerate(kind.limits) if limit > 0]
+    return next((i for i in counting if kind.counters[i] == "memory"), counting[0] if counting else -1)
+
+
+def _weights(kind: Kind) -> tuple[int, ...]:
+    """Thousandths of the component each device is."""
+    at = _measure(kind) if kind.limits else -1
+    if at < 0:
+        return (WHOLE,) * len(kind.costs)
+    return tuple(dict(cost).get(at, 0) * WHOLE // kind.limits[at] for cost in kind.costs)
+
+
+def stranded(machines: Machines, state: State) -> int:
+    """What is free but cannot be covered by any combination of devices."""
+    known = state.memo.get("stranded")
+    if known is None:
+        known = state.memo["stranded"] = _stranded(machines, state) if state.kind.limits else 0
+    assert isinstance(known, int)
+    return known
+
+
+def _stranded(machines: Machines, state: State) -> int:
+    at = _measure(state.kind)
+    if at < 0:
+        return 0
+    weights = _weights(state.kind)
+    order = sorted(range(len(weights)), key=lambda i: (-weights[i], i))
+    exclusive = [i for i in order if weights[i] and state.used[i] is None]
+    left = max(0, state.remaining[at]) * WHOLE // state.kind.limits[at]
+    return left - _Cover(machines, weights, exclusive).best(state, left)
+
+
+class _Cover:
+    """Branch and bound over sets of devices, largest first."""
+
+    def __init__(self, machines: Machines, weights: tuple[int, ...], order: list[int]) -> None:
+        self._machines, self._weights, self._order = machines, weights, order
+        self._found = 0
+        self._budget = COVER_BUDGET
+
+    def best(self, state: State, left: int) -> int:
+        self._extend(state, 0, 0, left)
+        return self._found
+
+    def _extend(self, state: State, covered: int, start: int, left: int) -> None:
+        self._found = max(self._found, covered)
+        self._budget -= 1
+        for i in range(start, len(self._order)):
+            if self._budget <= 0 or covered + left <= self._found:
+                return
+            device = self._order[i]
+            after = self._machines.move(state, device, state.kind.templates[device].limits)
+            if after is not None:
+                weight = self._weights[device]
+                self._extend(after, covered + weight, i + 1, left - weight)
+
+
+def options(machines: Machines, state: State) -> int:
+    """How much could still be had of each sort of device, added up over the sorts."""
+    known = state.memo.get("options")
+    if known is None:
+        known = state.memo["options"] = _options(machines, state) if state.kind.limits else 0
+    assert isinstance(known, int)
+    return known
+
+
+def _options(machines: Machines, state: State) -> int:
+    weights = _weights(state.kind)
+    sorts: dict[tuple[int, int], list[int]] = {}
+    for i, template in enumerate(state.kind.templates):
+        sorts.setdefault((template.id, weights[i]), []).append(i)
+    return sum(weight * _most(machines, state, devices) for (_, weight), devices in sorts.items() if weight)
+
+
+def _most(machines: Machines, state: State, devices: list[int]) -> int:
+    """How many of these fit side by side, taken in order from either end: exact for placements along a line."""
+    return max(_taken(machines, state, devices), _taken(machines, state, devices[::-1]))
+
+
+def _taken(machines: Machines, state: State, devices: list[int]) -> int:
+    count = 0
+    for device in devices:
+        after = machines.move(state, device, state.kind.templates[device].limits)
+        if after is not None:
+            state, count = after, count + 1
+    return count
