@@ -87,6 +87,7 @@ class Book:
         self._admits: dict[tuple[int, int], bool] = {}
         self._views: dict[int, NodeView] = {}
         self._usable: dict[tuple[int, int], int] = {}
+        self._class_of: dict[str, int] = {}
 
     @property
     def size(self) -> int:
@@ -136,7 +137,15 @@ class Book:
         if known is None:
             known = self._class_ids[key] = len(self._classes)
             self._classes.append(_Class(labels, name, total, kind, node))
+        self._class_of[node.name] = known
         return known
+
+    def nodes_per_class(self) -> dict[int, int]:
+        """How many nodes are of each class."""
+        counted: dict[int, int] = {}
+        for cls in self._class_of.values():
+            counted[cls] = counted.get(cls, 0) + 1
+        return counted
 
     def signature(self, cls: int, free: tuple[int, ...], state: int) -> int:
         key = _Signature(cls, free, state)
@@ -149,6 +158,17 @@ class Book:
     def amounts(self, requests: Iterable[tuple[str, int]]) -> tuple[tuple[int, int], ...]:
         """Scalar requests as (index, amount); resources no node has are left out."""
         return tuple((self._index[r], a) for r, a in requests if r in self._index)
+
+    def needs(self, shape: int) -> tuple[tuple[int, int], ...]:
+        """Scalar requests of a shape as (index, amount)."""
+        return self._shapes[shape].needs
+
+    def ask(self, shape: int) -> int:
+        """The catalogue's number for a shape's claims, 0 without any."""
+        return self._shapes[shape].ask
+
+    def node_class_of(self, sig: int) -> int:
+        return self._signatures[sig].cls
 
     def kind(self, sig: int) -> int:
         return self._classes[self._signatures[sig].cls].kind
