@@ -43,6 +43,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from bayplan.clusters.embedded import apply as server_side
 from bayplan.clusters.embedded import errors
 from bayplan.clusters.embedded.admission import Admission, Validator
 from bayplan.clusters.embedded.builtin import BUILTIN_KINDS
@@ -50,11 +51,13 @@ from bayplan.clusters.embedded.crds import CRD_RESOURCE, kind_of_crd, with_estab
 from bayplan.clusters.embedded.deletion import PERMANENT_NAMESPACES, Collector, DeleteOptions, Propagation
 from bayplan.clusters.embedded.disk import Disk, Row
 from bayplan.clusters.embedded.kinds import Kind, Kinds
+from bayplan.clusters.embedded.listrules import rules_of
 from bayplan.clusters.embedded.meta import kept_metadata, new_metadata, record_of, set_condition, timestamp
 from bayplan.clusters.embedded.patch import json_patch, merge_patch
 from bayplan.clusters.embedded.records import Record, Records
 from bayplan.clusters.embedded.selectors import field_selector as parse_fields
 from bayplan.clusters.embedded.selectors import label_selector as parse_labels
+from bayplan.clusters.embedded.strategic import strategic_merge
 from bayplan.clusters.embedded.watch import Watch
 
 Object = dict[str, Any]
@@ -221,17 +224,9 @@ class Store:
         space = self._namespace_of(kind, namespace, fresh["metadata"])
         with self.transaction(dry_run=dry_run):
             meta = new_metadata(kind, fresh["metadata"], space, self._uids, timestamp(self.now()))
+            meta.pop("managedFields", None)
             fresh["metadata"] = meta
-            name = str(meta.get("name", ""))
-            self._check_namespace(kind, space, name)
-            if self._records.find(resource, space, name):
-                raise errors.already_exists(resource, name)
-            if kind.status and resource not in _KEEPS_STATUS_ON_CREATE:
-                fresh.pop("status", None)
-            fresh = self._admission.admit(kind, fresh, None)
-            if "spec" in fresh:
-                fresh["metadata"]["generation"] = 1
-            return self._save(kind, fresh).decode()
+            return self._insert(kind, space, fresh, manager).decode()
 
     def update(
         self,
@@ -249,7 +244,7 @@ class Store:
         space = self._namespace_of(kind, namespace, fresh["metadata"])
         with self.transaction(dry_run=dry_run):
             record = self.record(resource, space, str(fresh["metadata"].get("name", "")))
-            return self._replace(kind, record, fresh, subresource).decode()
+            return self._replace(kind, record, fresh, subresource, manager).decode()
 
     def update_status(self, resource: str, namespace: str | None, obj: Mapping[str, Any], **options: Any) -> Object:
         """Replace only the status with the one in `obj`."""
@@ -268,12 +263,18 @@ class Store:
         force: bool = False,
         dry_run: bool = False,
     ) -> Object:
-        """Change part of an object against its current state, so no conflict unless the patch names a version."""
+        """Change part of an object against its current state, so no conflict unless the patch names a version.
+
+        `kind="apply"` is server-side apply by `manager` (it creates what does not exist); ApiError 409 names the
+        managers in the way unless `force`. Strategic merge is for built-in kinds only: ApiError 415.
+        """
         described = self.kinds.of(resource)
         with self.transaction(dry_run=dry_run):
+            if kind == "apply":
+                return self._apply(described, namespace, name, patch, subresource, manager, force).decode()
             record = self.record(resource, namespace, name)
-            patched = self._patched(record.decode(), patch, kind)
-            return self._replace(described, record, self._own_copy(described, patched), subresource).decode()
+            patched = self._own_copy(described, self._patched(described, record.decode(), patch, kind))
+            return self._replace(described, record, patched, subresource, manager).decode()
 
     def delete(
         self,
@@ -349,14 +350,76 @@ class Store:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise errors.forbidden(kind.resource, name, why)
 
+    def _insert(self, kind: Kind, namespace: str, fresh: Object, manager: str) -> Record:
+        """Store a new object whose metadata is complete."""
+        name = str(fresh["metadata"].get("name", ""))
+        self._check_namespace(kind, namespace, name)
+        if self._records.find(kind.resource, namespace, name):
+            raise errors.already_exists(kind.resource, name)
+        if kind.status and kind.resource not in _KEEPS_STATUS_ON_CREATE:
+            fresh.pop("status", None)
+        fresh = self._admission.admit(kind, fresh, None)
+        if "spec" in fresh:
+            fresh["metadata"]["generation"] = 1
+        if "managedFields" not in fresh["metadata"]:
+            rules = rules_of(kind, fresh["apiVersion"])
+            server_side.track(None, fresh, rules, manager, "", timestamp(self.now()))
+        return self._save(kind, fresh)
+
     @staticmethod
-    def _patched(current: Object, patch: Any, how: PatchKind) -> Object:
-        patched = json_patch(current, patch) if how == "json" else merge_patch(current, patch)
+    def _patched(kind: Kind, current: Object, patch: Any, how: PatchKind) -> Object:
+        if how == "strategic":
+            if not kind.builtin_schema:
+                raise errors.unsupported_media(
+                    f"strategic merge patch is not supported for {kind.resource}; use a merge patch (--type=merge)"
+                )
+            if not isinstance(patch, Mapping):
+                raise errors.bad_request("a strategic merge patch is an object")
+            patched = strategic_merge(current, patch, rules_of(kind, current["apiVersion"]))
+        else:
+            patched = json_patch(current, patch) if how == "json" else merge_patch(current, patch)
         if not isinstance(patched, dict):
             raise errors.bad_request("the patch does not leave an object")
         return patched
 
-    def _replace(self, kind: Kind, record: Record, sent: Object, subresource: str) -> Record:
+    def _apply(
+        self, kind: Kind, namespace: str | None, name: str, sent: Any, subresource: str, manager: str, force: bool
+    ) -> Record:
+        if not manager:
+            raise errors.invalid("PatchOptions", "meta.k8s.io", "", [errors.missing("fieldManager", "for apply patch")])
+        if not isinstance(sent, Mapping):
+            raise errors.bad_request("an apply patch is an object")
+        applied = self._own_copy(kind, sent)
+        space = self._namespace_of(kind, namespace, applied["metadata"])
+        if applied["metadata"].setdefault("name", name) != name:
+            raise errors.bad_request(f"the name in the object ({applied['metadata']['name']}) is not {name}")
+        if subresource == "status":
+            applied = {key: applied[key] for key in ("apiVersion", "kind", "metadata", "status") if key in applied}
+        elif kind.status:
+            applied.pop("status", None)
+        record = self._records.find(kind.resource, space, name)
+        if record is None and subresource:
+            raise errors.not_found(kind.resource, name)
+        now = timestamp(self.now())
+        merged = server_side.apply(
+            record.decode() if record else None,
+            applied,
+            rules_of(kind, applied["apiVersion"]),
+            manager=manager,
+            subresource=subresource,
+            force=force,
+            now=now,
+        )
+        if record is not None:
+            return self._replace(kind, record, merged, subresource, manager, attributed=True)
+        if merged["metadata"].get("resourceVersion") or merged["metadata"].get("uid"):
+            raise errors.conflict(kind.resource, name, "the object to be applied does not exist (any more)")
+        merged["metadata"] = new_metadata(kind, merged["metadata"], space, self._uids, now)
+        return self._insert(kind, space, merged, manager)
+
+    def _replace(
+        self, kind: Kind, record: Record, sent: Object, subresource: str, manager: str, *, attributed: bool = False
+    ) -> Record:
         old = record.decode()
         meta = sent["metadata"]
         if meta.get("resourceVersion") not in (None, "", str(record.version)):
@@ -367,6 +430,8 @@ class Store:
         if subresource == "status":
             fresh = {key: value for key, value in old.items() if key != "status"}
             fresh |= {"status": sent["status"]} if "status" in sent else {}
+            if attributed:
+                fresh["metadata"] = old["metadata"] | {"managedFields": meta["managedFields"]}
         else:
             fresh = sent | {"metadata": kept_metadata(old["metadata"], meta)}
             if kind.status:
@@ -377,6 +442,9 @@ class Store:
             fresh["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         if fresh == old:
             return record
+        if not attributed:
+            rules = rules_of(kind, fresh["apiVersion"])
+            server_side.track(old, fresh, rules, manager, subresource, timestamp(self.now()))
         saved = self._save(kind, fresh)
         return self._collector.settle(saved) if saved.deleting else saved
 
