@@ -59,8 +59,9 @@ def _usage(after: Aftermath, tree: Tree, admissions: list[tuple[Workload, Place]
         charges = charger.charges(workload)
         yield from _flavors(after.snapshot, workload, place, charges)
         for item, amount in _items(place.pod_sets, charges).items():
-            tree.use(queue, item, amount)
-            touched.update(((holder, item), None) for holder in tree.path(queue))
+            if tree.offers(queue, item):
+                tree.use(queue, item, amount)
+                touched.update(((holder, item), None) for holder in tree.path(queue))
     roots = {tree.path(Holder("ClusterQueue", place.cluster_queue))[-1] for _, place in admissions}
     for workload in after.snapshot.workloads.values():
         admission = workload.admission
@@ -174,6 +175,9 @@ class Tree:
         if parent:
             self._parents[holder] = Holder("Cohort", parent)
             self._children.setdefault(Holder("Cohort", parent), []).append(holder)
+
+    def offers(self, queue: Holder, item: Item) -> bool:
+        return item in self._quotas[queue]
 
     def use(self, queue: Holder, item: Item, amount: int) -> None:
         self._used[queue, item] = self._used.get((queue, item), 0) + amount

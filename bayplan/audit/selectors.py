@@ -7,27 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 from bayplan import cel
 from bayplan.audit.pools import DeviceId
 from bayplan.model.device import Device, DeviceAttribute, DeviceSelector
 from bayplan.model.policy import Policy
-from bayplan.model.quantity import Quantity
 from bayplan.model.semver import Semver, SemverError
 
 UNKNOWN = DeviceAttribute()
 
 Path = tuple[str, ...]
-
-
-class View(NamedTuple):
-    """A device as expressions see it: attributes and capacities by domain, then by name."""
-
-    driver: str
-    attributes: Mapping[str, Mapping[str, object]]
-    capacity: Mapping[str, Mapping[str, Quantity]]
-    allow_multiple_allocations: bool
 
 
 class Selectors:
@@ -92,34 +81,31 @@ def _compile(expression: str, consumable: bool, lists: bool) -> cel.Selector | s
 
 
 def _read(path: Path, driver: str, device: Device) -> object:
-    """The value at a path such as ("attributes", domain, name): equal values cannot be told apart by expressions."""
-    if len(path) < 2:
+    """The value at a path such as ("attributes", domain, name): equal values cannot be told apart by expressions.
+
+    A path that ends early stands for everything below it.
+    """
+    if path[0] not in ("attributes", "capacity"):
         return None
-    named: Mapping[str, DeviceAttribute | object] = (
+    named: Mapping[str, object] = (
         device.attributes if path[0] == "attributes" else {n: c.value for n, c in device.capacity.items()}
     )
-    domain, name = path[1], path[2] if len(path) > 2 else ""
-    if name:
-        found = named.get(f"{domain}/{name}")
-        return named.get(name) if found is None and domain == driver else found
-    return tuple(sorted((k, repr(v)) for k, v in named.items() if _domain(k, driver) == domain))
+    if len(path) == 3:
+        found = named.get(f"{path[1]}/{path[2]}")
+        return named.get(path[2]) if found is None and path[1] == driver else found
+    return tuple(sorted((n, repr(v)) for n, v in named.items() if path[1:] in ((), (n.rpartition("/")[0] or driver,))))
 
 
-def _domain(name: str, driver: str) -> str:
-    return name.rpartition("/")[0] or driver
+def _view(driver: str, device: Device) -> cel.DeviceView:
+    return cel.DeviceView.of(
+        driver,
+        attributes=[(name, _value(attribute)) for name, attribute in device.attributes.items()],
+        capacity=[(name, capacity.value) for name, capacity in device.capacity.items()],
+        allow_multiple_allocations=device.allow_multiple_allocations,
+    )
 
 
-def _view(driver: str, device: Device) -> View:
-    attributes: dict[str, dict[str, object]] = {}
-    for name, attribute in device.attributes.items():
-        attributes.setdefault(_domain(name, driver), {})[name.rpartition("/")[2]] = _value(attribute)
-    capacity: dict[str, dict[str, Quantity]] = {}
-    for name, published in device.capacity.items():
-        capacity.setdefault(_domain(name, driver), {})[name.rpartition("/")[2]] = published.value
-    return View(driver, attributes, capacity, device.allow_multiple_allocations)
-
-
-def _value(attribute: DeviceAttribute) -> object:
+def _value(attribute: DeviceAttribute) -> cel.Attribute:
     if attribute.version is not None:
         return Semver.parse(attribute.version)
     if attribute.versions is not None:
