@@ -158,4 +158,4 @@ _KUEUE = [
     Kind(_KUEUE_GROUP, ("v1beta2",), "AdmissionCheck", "admissionchecks", False, builtin_schema=False),
 ]
 
-BUILTIN_KINDS: tuple[Kind, ...] = (*_CORE, *_WORKLOADS, *_CONTROL, *_SCHEDULING, *_DEVICES, *_KUEUE)
+BUILTIN_KINDS: tuple[Kind, ...] = (*_CORE, *_WORKLOADS, *_CONTROL, *_KUEUE, *_SCHEDULING, *_DEVICES)

@@ -5,7 +5,6 @@ The aggregated form (apidiscovery.k8s.io/v2, KEP-3352) answers a client's whole 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from bayplan.clusters.embedded.kinds import Kind, Kinds
@@ -66,19 +65,16 @@ def aggregated(kinds: Kinds, *, core: bool) -> dict[str, Any]:
     items = []
     for name, versions in [("", ["v1"])] if core else _groups(kinds):
         entries = [
-            {
-                "version": v,
-                "resources": [_aggregated_resource(k, v) for k in _served(kinds, name, v)],
-                "freshness": "Current",
-            }
-            for v in versions
+            {"version": each, "freshness": "Current", "resources": _aggregated_resources(kinds, name, each)}
+            for each in versions
         ]
         items.append({"metadata": {"name": name, "creationTimestamp": None}, "versions": entries})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
 
 
-def _served(kinds: Kinds, group_name: str, version: str) -> Iterable[Kind]:
-    return (kind for kind in kinds if kind.group == group_name and version in kind.versions)
+def _aggregated_resources(kinds: Kinds, group_name: str, version: str) -> list[dict[str, Any]]:
+    served = (kind for kind in kinds if kind.group == group_name and version in kind.versions)
+    return [_aggregated_resource(kind, version) for kind in served]
 
 
 def _groups(kinds: Kinds) -> list[tuple[str, list[str]]]:

@@ -54,7 +54,7 @@ from bayplan.clusters.embedded.kinds import Kind, Kinds
 from bayplan.clusters.embedded.listrules import rules_of
 from bayplan.clusters.embedded.meta import kept_metadata, new_metadata, record_of, set_condition, timestamp
 from bayplan.clusters.embedded.patch import json_patch, merge_patch
-from bayplan.clusters.embedded.records import Record, Records
+from bayplan.clusters.embedded.records import Change, Record, Records
 from bayplan.clusters.embedded.selectors import field_selector as parse_fields
 from bayplan.clusters.embedded.selectors import label_selector as parse_labels
 from bayplan.clusters.embedded.strategic import strategic_merge
@@ -65,6 +65,7 @@ Object = dict[str, Any]
 ObjectList = list[Object]
 RecordList = list[Record]
 BytesList = list[bytes]
+ChangeList = list[Change]
 PatchKind = Literal["merge", "json", "strategic", "apply"]
 
 # Changes remembered per resource: a watcher may be this far behind before it must list anew.
@@ -182,6 +183,11 @@ class Store:
         for resource in resources:
             self.kinds.of(resource)
         return Watch(self._records, resources, since)
+
+    def changes(self, resource: str, since: int) -> tuple[ChangeList, int]:
+        """Changes of one resource after `since`, oldest first, and the version they reach; ApiError 410."""
+        with self._records.lock:
+            return self._records.changes(resource, since), self._records.version
 
     def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call `callback(version)` after every commit, under the lock: only wake something up. Returns a stop."""
