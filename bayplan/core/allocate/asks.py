@@ -75,7 +75,7 @@ class Need:
         self.every = spec.allocation_mode == "All"
         self.count = spec.count
         self.admin = isinstance(spec, ExactDeviceRequest) and spec.admin_access
-        self._grants: dict[int, Grant | None | SelectorError] = {}
+        self._grants: dict[int, Grant | SelectorError | None] = {}
 
     def selects(self, template: Template, name: str, gates: Gates) -> bool:
         """Whether the device is one the request means, whatever is taken. Raises SelectorError."""
@@ -134,19 +134,24 @@ class Ask:
 
     def reads(self) -> frozenset[tuple[str, ...]] | None:
         """Every path that selectors and constraints read, and NUMA nodes where devices should be close."""
-        paths = frozenset(("attributes", *c.attribute.rpartition("/")[::2]) for c in self.constraints)
+        paths = frozenset(_path(c.attribute) for c in self.constraints)
         for need in (n for want in self.wants for n in want):
             own = need.matcher.reads()
             if own is None:
                 return None
             paths |= own
         if self.several():
-            paths |= frozenset(("attributes", *n.rpartition("/")[::2]) for n in NUMA_NAMES)
+            paths |= frozenset(map(_path, NUMA_NAMES))
         return paths
 
     def several(self) -> bool:
         """Whether it may take more than one device."""
         return len(self.wants) > 1 or any(n.every or n.count > 1 for want in self.wants for n in want)
+
+
+def _path(attribute: str) -> tuple[str, ...]:
+    domain, _, name = attribute.rpartition("/")
+    return "attributes", domain, name
 
 
 def compile_ask(
@@ -161,7 +166,9 @@ def compile_ask(
     for index, (spec, name) in enumerate(zip(claims, names, strict=True)):
         first = len(constraints)
         constraints += [
-            Constraint(index, not given.match_attribute, given.match_attribute or given.distinct_attribute, given.requests)
+            Constraint(
+                index, not given.match_attribute, given.match_attribute or given.distinct_attribute, given.requests
+            )
             for given in spec.devices.constraints
         ]
         numbered = tuple(enumerate(constraints))[first:]
@@ -185,7 +192,9 @@ def _alternatives(
     if request.first_available and not gates.prioritized_list:
         raise Unservable(f"{where}: has subrequests, but the DRAPrioritizedList feature is disabled", request.name)
     if request.exactly is None and not request.first_available:
-        raise Unservable(f"{where}: neither exactly nor firstAvailable is set (unsupported request type?)", request.name)
+        raise Unservable(
+            f"{where}: neither exactly nor firstAvailable is set (unsupported request type?)", request.name
+        )
     options: list[tuple[str, str, ExactDeviceRequest | DeviceSubRequest]] = [
         (f"{request.name}/{sub.name}", f"claim {claim}, subrequest {sub.name}", sub) for sub in request.first_available
     ]

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from bayplan.core.allocate import objective
 from bayplan.core.allocate.asks import MAX_DEVICES, Ask, Need, Unservable, compile_ask
-from bayplan.core.allocate.components import Component, Machines, State
+from bayplan.core.allocate.components import Machines, State
 from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
-from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken
+from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken, by_device
 from bayplan.core.allocate.pools import Pools
 from bayplan.core.allocate.result import Given, allocation, share_id
 from bayplan.core.allocate.search import DEFAULT_BUDGET, Board, Choice, Outcome, Search, Slot, Verdict
@@ -34,10 +34,30 @@ ORDERS = ("packed", "upstream")
 # What drivers say of a model rather than of one device (dra.md section 6). Telling devices apart by these from the
 # start costs nothing, and spares most later questions a new epoch.
 DESCRIPTIVE = (
-    "addressingMode architecture brand productName type profile model family cudaComputeCapability driverVersion "
-    "cudaDriverVersion deviceID partitionProfile computePartition memoryPartition tpuGen accelerator topology chipCount "
-    "rdma mtu health sriov"
-).split()
+    "accelerator",
+    "addressingMode",
+    "architecture",
+    "brand",
+    "chipCount",
+    "computePartition",
+    "cudaComputeCapability",
+    "cudaDriverVersion",
+    "deviceID",
+    "driverVersion",
+    "family",
+    "health",
+    "memoryPartition",
+    "model",
+    "mtu",
+    "partitionProfile",
+    "productName",
+    "profile",
+    "rdma",
+    "sriov",
+    "topology",
+    "tpuGen",
+    "type",
+)
 
 
 class Fit(NamedTuple):
@@ -181,9 +201,7 @@ class Catalog:
 
     def start(self, node: str, allocations: Sequence[AllocationResult]) -> Taken:
         """What these allocations take of the node's own devices, or (`""`) of those several nodes may reach."""
-        held = self._inventory.holdings(node, allocations)
-        count = len(self._inventory.components.get(node, ()))
-        return self._inventory.taken(node, tuple(tuple(sorted(held.get(i, ()), key=_order)) for i in range(count)), self.epoch)
+        return self._inventory.start(node, allocations, self.epoch)
 
     def state(self, node: str, taken: Taken, shared: Taken) -> int:
         """The state: what is free up to renaming of equal GPUs."""
@@ -247,9 +265,7 @@ class Catalog:
         return (self._fit(ask, board, outcome.choices),) if outcome.verdict is Verdict.FOUND else ()
 
     def _search(self, asked: Ask, board: Board) -> Outcome:
-        return Search(
-            self._machines, self._gates, asked, board, upstream=self._upstream, budget=self._budget
-        ).run()
+        return Search(self._machines, self._gates, asked, board, upstream=self._upstream, budget=self._budget).run()
 
     def _single(self, number: int, asked: Ask, board: Board) -> tuple[Fit, ...] | None:
         """All ways at once, when one device is wanted and nothing binds it. None when a search must answer."""
@@ -331,7 +347,8 @@ class Catalog:
             given.setdefault(choice.need.claim, []).append(Given(choice.need, published, choice.grant.amounts, share))
         asked = self._asks[fit.ask].ask
         results = tuple(
-            allocation(spec, given.get(i, ()), self._classes, node, self._gates) for i, spec in enumerate(asked.claims if asked else ())
+            allocation(spec, given.get(i, ()), self._classes, node, self._gates)
+            for i, spec in enumerate(asked.claims if asked else ())
         )
         return self._changed(taken, changes), self._changed(shared, changes), results
 
@@ -350,7 +367,7 @@ class Catalog:
         held, states = list(taken.held), list(taken.states)
         components = self._inventory.components[taken.owner]
         for index, now in mine.items():
-            held[index] = tuple(sorted(now, key=_order))
+            held[index] = tuple(sorted(now, key=by_device))
             states[index] = self._inventory.settled(components[index], held[index]).id
         return Taken(taken.owner, tuple(held), tuple(states), self.epoch)
 
@@ -417,10 +434,6 @@ class Catalog:
         return self._situation(
             [states[i - 1].kind.root.id for i in own], [(states[i - 1].kind.root.id, mask) for i, mask in wide]
         )
-
-
-def _order(holding: Holding) -> tuple[int, str]:
-    return holding.device, holding.share_id
 
 
 def _fresh(seed: str, device: tuple[str, str, str], live: set[str]) -> str:

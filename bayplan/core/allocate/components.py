@@ -47,7 +47,12 @@ class Kind:
     __slots__ = ("costs", "counters", "id", "limits", "root", "templates", "usable")
 
     def __init__(
-        self, id: int, templates: tuple[Template, ...], costs: tuple[Cost, ...], counters: tuple[str, ...], limits: Units
+        self,
+        id: int,
+        templates: tuple[Template, ...],
+        costs: tuple[Cost, ...],
+        counters: tuple[str, ...],
+        limits: Units,
     ) -> None:
         self.id = id
         self.templates = templates
@@ -117,7 +122,7 @@ class Machines:
             self._read(driver, device),
             frozenset(device.capacity.items()),
             device.allow_multiple_allocations,
-            device.taints and tuple((t.key, t.value, t.effect) for t in device.taints),
+            tuple((t.key, t.value, t.effect) for t in device.taints),
             device.binds_to_node,
             device.binding_conditions,
             device.binding_failure_conditions,
@@ -142,7 +147,11 @@ class Machines:
         """The interned state; devices that counters rule out anyway are not marked busy."""
         if kind.limits and busy:
             for i, cost in enumerate(kind.costs):
-                if busy >> i & 1 and not kind.templates[i].shareable and any(remaining[c] < amount for c, amount in cost):
+                if (
+                    busy >> i & 1
+                    and not kind.templates[i].shareable
+                    and any(remaining[c] < amount for c, amount in cost)
+                ):
                     busy &= ~(1 << i)
         key = (kind.id, remaining, busy, used)
         known = self._states.get(key)
@@ -236,7 +245,9 @@ def split(devices: Iterable[Published]) -> list[tuple[tuple[Published, ...], tup
         sets[target] += [s for s in wanted if s not in group_of]
         group_of |= dict.fromkeys(sets[target], target)
     return [
-        (tuple(sorted(g, key=lambda p: p.place)), tuple(dict.fromkeys(s))) for g, s in zip(groups, sets, strict=True) if g
+        (tuple(sorted(g, key=lambda p: p.place)), tuple(dict.fromkeys(s)))
+        for g, s in zip(groups, sets, strict=True)
+        if g
     ]
 
 

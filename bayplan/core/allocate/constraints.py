@@ -50,7 +50,7 @@ class Constraint(NamedTuple):
 
 
 def values_of(attribute: DeviceAttribute | None, *, lists: bool) -> Values | None:
-    """The attribute as a set of typed values; None when it is not set, of unknown type, or a list while those are off."""
+    """The attribute as a set of typed values; None when not set, of unknown type, or a list while those are off."""
     if attribute is None:
         return None
     for kind, scalar, many in _FIELDS:

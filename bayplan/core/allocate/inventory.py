@@ -47,7 +47,7 @@ class Taken:
 
 
 class Site(NamedTuple):
-    """What one node reaches: its own components (`own`: their indices), the wide ones with masks, and pool trouble."""
+    """What one node reaches: its own components (indices), wide ones (indices and masks of devices), pool trouble."""
 
     own: tuple[int, ...]
     wide: tuple[tuple[int, int], ...]
@@ -127,6 +127,19 @@ class Inventory:
                     found.setdefault(index, []).append(_holding(component, device, result))
         return found
 
+    def start(self, owner: str, allocations: Iterable[AllocationResult], epoch: int) -> Taken:
+        """What these allocations take of the owner's components."""
+        held = self.holdings(owner, allocations)
+        count = len(self.components.get(owner, ()))
+        return self.taken(owner, tuple(tuple(sorted(held.get(i, ()), key=by_device)) for i in range(count)), epoch)
+
+    def published(self, site: Site, node: str, slot: int, device: int) -> Published:
+        """The device at a slot of the site, own components first."""
+        own = len(site.own)
+        owned = self.components[node] if slot < own else self.components[""]
+        index = site.own[slot] if slot < own else site.wide[slot - own][0]
+        return owned[index].members[device]
+
     def taken(self, owner: str, held: tuple[tuple[Holding, ...], ...], epoch: int) -> Taken:
         states = tuple(
             self.settled(component, holdings).id if holdings else component.kind.root.id
@@ -137,6 +150,10 @@ class Inventory:
     def settled(self, component: Component, holdings: tuple[Holding, ...]) -> State:
         """The state a component is in when these are held."""
         return self._machines.forced(component.kind, [(h.device, h.units) for h in holdings])
+
+
+def by_device(holding: Holding) -> tuple[int, str]:
+    return holding.device, holding.share_id
 
 
 def _holding(component: Component, device: int, result: DeviceRequestAllocationResult) -> Holding:

@@ -42,12 +42,16 @@ class PoolContent(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """A pool as one node sees it: the places of the devices it reaches, in upstream's order."""
+    """A pool as one node sees it: the places of the devices it reaches, in upstream's order.
+
+    `binds`: some device of the pool has binding conditions, which puts the pool last.
+    """
 
     key: PoolKey
     complete: bool
-    invalid: str
-    places: tuple[tuple[int, int], ...]
+    invalid: str = ""
+    places: tuple[tuple[int, int], ...] = ()
+    binds: bool = False
 
 
 class Pools:
@@ -61,12 +65,13 @@ class Pools:
         self._by_pool: dict[tuple[str, str], list[ResourceSlice]] = {}
         self._contents: dict[PoolKey, PoolContent] = {}
         for found in slices:
+            spec = found.spec
+            self._by_pool.setdefault((spec.driver, spec.pool.name), []).append(found)
             if self._exists(found):
-                spec = found.spec
-                self._by_pool.setdefault((spec.driver, spec.pool.name), []).append(found)
                 (self._local.setdefault(spec.node_name, []) if spec.node_name else self._wide).append(found)
 
     def _exists(self, found: ResourceSlice) -> bool:
+        """Whether a slice offers anything; one that does not still counts as a slice of its pool."""
         return self._gates.partitionable or not (found.spec.per_device_node_selection or found.spec.shared_counters)
 
     def reach(self, node: Node) -> list[Reach]:
@@ -80,7 +85,7 @@ class Pools:
             if not slices or pool.generation == slices[0].spec.pool.generation:
                 slices.append(found)
         pools = [r for key, slices in sorted(relevant.items()) if (r := self._judged(key, slices, node))]
-        return sorted(pools, key=lambda r: (self._binds(r), r.key[:2]))
+        return sorted(pools, key=lambda r: (r.binds, r.key[:2]))
 
     def _judged(self, name: tuple[str, str], relevant: list[ResourceSlice], node: Node) -> Reach | None:
         pool = relevant[0].spec.pool
@@ -90,22 +95,17 @@ class Pools:
             if any(s.spec.pool.generation > pool.generation for s in everywhere):
                 return None
             if sum(s.spec.pool.generation == pool.generation for s in everywhere) != pool.resource_slice_count:
-                return Reach(key, False, "", ())
+                return Reach(key, False)
         content = self.content(key)
         if content.invalid:
-            return Reach(key, True, content.invalid, ())
+            return Reach(key, True, content.invalid)
         ids = {id(s) for s in relevant}
         mine = [p for p in content.devices if id(p.slice) in ids]
         names = [p.device.name for p in mine]
         if len(set(names)) != len(names):
-            return Reach(key, True, "duplicate device names", ())
-        return Reach(key, True, "", tuple(p.place for p in mine if _reaches(p, node)))
-
-    def _binds(self, reach: Reach) -> bool:
-        if not reach.places:
-            return False
-        at = {p.place: p.device for p in self.content(reach.key).devices}
-        return any(at[place].binding_conditions for place in reach.places)
+            return Reach(key, True, "duplicate device names")
+        places = tuple(p.place for p in mine if _reaches(p, node))
+        return Reach(key, True, "", places, any(p.device.binding_conditions for p in mine))
 
     def content(self, key: PoolKey) -> PoolContent:
         """All slices of one generation of a pool, in the order of their names."""

@@ -278,9 +278,7 @@ class Search:
         else:
             mine = self._mine
             own = {s: tuple(sorted(d for t, d in mine if t == s)) for s, _ in mine} if mine else {}
-            slots = tuple(
-                sorted((s.id, self._board.slots[i].mask, own.get(i, ())) for i, s in enumerate(self._states))
-            )
+            slots = tuple(sorted((s.id, self._board.slots[i].mask, own.get(i, ())) for i, s in enumerate(self._states)))
         return want, need.name, k, start, slots, self._bound, self._given[need.claim]
 
     # --- candidates ----------------------------------------------------------------------------------------------
@@ -406,3 +404,8 @@ class Search:
 
     def _hopeless(self, want: int) -> bool:
         return False
+
+
+def solve(machines: Machines, gates: Gates, ask: Ask, board: Board, *, upstream: bool, budget: int) -> Outcome:
+    """The answer to an ask on a board."""
+    return Search(machines, gates, ask, board, upstream=upstream, budget=budget).run()

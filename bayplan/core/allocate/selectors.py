@@ -72,7 +72,12 @@ class Matcher:
     """The selectors of a class and of a request, in that order."""
 
     def __init__(
-        self, class_name: str, of_class: Iterable[DeviceSelector], claim: str, own: Iterable[DeviceSelector], gates: Gates
+        self,
+        class_name: str,
+        of_class: Iterable[DeviceSelector],
+        claim: str,
+        own: Iterable[DeviceSelector],
+        gates: Gates,
     ) -> None:
         self._release = gates.release
         self._steps = [
