@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from bayplan.core.allocate import Catalog, Fit
 from bayplan.model.codec import to_json
+from bayplan.model.device import ResourceClaimSpec
 from bayplan.model.node import Node
 from bayplan.model.reason import DevicesNotFound
 from bayplan.model.workload import PodTemplate
@@ -115,7 +116,7 @@ class Book:
             elif amount:
                 missing = resource
         rule = to_json((template.node_selector, template.node_affinity, template.tolerations))
-        claims = tuple(c.template for c in template.claims if c.template is not None)
+        claims = claims_asked(template)
         return _Shape(
             template=template,
             needs=tuple(needs),
@@ -306,3 +307,8 @@ class Book:
         nothing = self.catalog.start("", ())
         state = self.catalog.state(sample, self.catalog.start(sample, ()), nothing)
         return self.signature(cls, self._classes[cls].total, state)
+
+
+def claims_asked(template: PodTemplate) -> tuple[ResourceClaimSpec, ...]:
+    """The claims that are to be allocated for one pod of the template."""
+    return tuple(c.template for c in template.claims if c.template is not None)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 from bayplan.core.allocate import Catalog
-from bayplan.core.book import Book
+from bayplan.core.book import Book, claims_asked
 from bayplan.core.fleet import Fleet, Occupancy, ranks
 from bayplan.core.place import Placer
 from bayplan.core.score import SCORES
@@ -32,6 +32,7 @@ class _Site(NamedTuple):
     keys: frozenset[str]
     names: frozenset[str]
     catalog: Catalog
+    epoch: int
     book: Book
     rank: Mapping[str, int]
     forest: Forest
@@ -44,7 +45,7 @@ _sites: dict[tuple[object, ...], _Site] = {}
 def placer_for(snapshot: Snapshot, policy: Policy, asking: Iterable[Workload]) -> Placer:
     """A Placer over the snapshot for the workloads that ask. Raises ValueError for an unknown score."""
     templates = [(s.count, s.template) for w in asking for s in w.pod_sets]
-    site = _site(snapshot, policy, [t for _, t in templates])
+    site = _site(snapshot, policy, tuple(t for _, t in templates))
     weights: dict[int, int] = {}
     for count, template in templates:
         shape = site.book.shape(template)
@@ -61,15 +62,18 @@ def named(known: Mapping[str, T], what: str, name: str) -> T:
     return known[name]
 
 
-def _site(snapshot: Snapshot, policy: Policy, templates: Iterable[PodTemplate]) -> _Site:
+def _site(snapshot: Snapshot, policy: Policy, templates: tuple[PodTemplate, ...]) -> _Site:
     objects = snapshot.nodes, snapshot.slices, snapshot.device_classes, snapshot.taint_rules, snapshot.topologies
     key = (*map(id, objects), policy.features, policy.allocate, policy.levels, policy.seed)
     keys, names = _selected_by(snapshot, templates)
     known = _sites.pop(key, None)
-    if known is None or known.book.size > SIGNATURES_MAX:
-        known = _new_site(snapshot, policy, objects, _catalog(snapshot, policy), keys, names)
-    elif not (keys <= known.keys and names <= known.names):
-        known = _new_site(snapshot, policy, objects, known.catalog, keys | known.keys, names | known.names)
+    catalog = _catalog(snapshot, policy) if known is None or known.book.size > SIGNATURES_MAX else known.catalog
+    for template in templates:
+        catalog.ask(claims_asked(template))
+    if known is None or known.catalog is not catalog:
+        known = _new_site(snapshot, policy, objects, catalog, keys, names)
+    elif known.epoch != catalog.epoch or not (keys <= known.keys and names <= known.names):
+        known = _new_site(snapshot, policy, objects, catalog, keys | known.keys, names | known.names)
     site = known._replace(occupancy=known.occupancy.seeing(snapshot))
     _sites[key] = site
     while len(_sites) > KEPT:
@@ -99,7 +103,7 @@ def _new_site(
     book = Book(catalog, {r for n in snapshot.nodes.values() for r in n.allocatable}, keys, names)
     rank = ranks(snapshot.nodes, policy.seed)
     forest = Forest(snapshot.topologies, policy, snapshot.nodes, rank)
-    return _Site(objects, keys, names, catalog, book, rank, forest, Occupancy(snapshot, book))
+    return _Site(objects, keys, names, catalog, catalog.epoch, book, rank, forest, Occupancy(snapshot, book))
 
 
 def _selected_by(snapshot: Snapshot, templates: Iterable[PodTemplate]) -> tuple[frozenset[str], frozenset[str]]:
