@@ -302,7 +302,10 @@ class Book:
 
     def empty(self, sig: int) -> int:
         """The signature of the same node with nothing on it."""
-        cls = self._signatures[sig].cls
+        return self.empty_of(self._signatures[sig].cls)
+
+    def empty_of(self, cls: int) -> int:
+        """The signature of a node of this class with nothing on it."""
         sample = self._classes[cls].sample.name
         nothing = self.catalog.start("", ())
         state = self.catalog.state(sample, self.catalog.start(sample, ()), nothing)

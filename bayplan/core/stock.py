@@ -1,0 +1,195 @@
+"""What a node's free GPUs are worth to the pods that are likely to come.
+
+Measured in thousandths of a GPU, as a loss: what is free on a node but of no use. Two measures, each an expectation
+over the mix: `next`, to one more pod (fragmentation as in Weng et al., USENIX ATC 2023), and `filled`, to as many pods
+of one shape as still fit, CPU and memory included. And a price per class of nodes: by how much more it is wanted than
+the fleet on average, when every shape spreads over all nodes it may run on.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, TypeAlias
+
+from bayplan.core.book import Book
+
+Mix: TypeAlias = tuple[tuple[int, int], ...]
+"""What is likely to be asked next: (weight, shape)."""
+
+WHOLE = 1000
+COVER_PERCENT = 95  # the most frequent shapes up to this part of the mix count; the tail is noise (FGD's figure)
+SHAPES_MAX = 64
+ROUNDS = 60  # of the damped balance of loads; it moves by less than a thousandth after 40
+SHARPNESS = 4  # how decidedly a flexible shape keeps off loaded classes
+DAMPING = 0.25
+
+
+class Loss(NamedTuple):
+    """`free` thousandths, and how many of them are lost, times `Stock.scale`."""
+
+    free: int
+    next: int
+    filled: int
+
+
+class _Asked(NamedTuple):
+    weight: int
+    shape: int
+    needs: tuple[tuple[int, int], ...]
+    ask: int
+
+
+class _Served(NamedTuple):
+    """What the devices of one state are to one ask: thousandths usable, pods one after another, thousandths each."""
+
+    usable: int
+    pods: int
+    each: int
+
+
+class Stock:
+    """Losses and prices under one mix, remembered per node state.
+
+    `whole_share` is the percentage of the mix that is taken to be whole GPUs, whatever the mix says.
+    """
+
+    def __init__(self, book: Book, mix: Mix, whole_share: int = 10) -> None:
+        self._book = book
+        self._asked = tuple(
+            _Asked(weight * (100 - whole_share), shape, book.needs(shape), book.ask(shape))
+            for weight, shape in _typical(mix)
+        )
+        asked = sum(a.weight for a in self._asked)
+        self._whole_weight = asked * whole_share // (100 - whole_share) if asked else whole_share
+        self.scale = max(1, asked + self._whole_weight)
+        self._losses: dict[int, Loss] = {}
+        self._devices: dict[tuple[int, int], tuple[tuple[int, ...], tuple[_Served, ...]]] = {}
+        self._prices: dict[int, int] | None = None
+
+    def loss(self, sig: int) -> Loss:
+        """What is free on a node in this state, and lost."""
+        known = self._losses.get(sig)
+        if known is None:
+            known = self._losses[sig] = self._loss(sig)
+        return known
+
+    def _loss(self, sig: int) -> Loss:
+        book = self._book
+        gpus, served = self._served(book.kind(sig), book.state(sig))
+        total = sum(gpus)
+        if not total:
+            return Loss(0, 0, 0)
+        free, cls = book.free(sig), book.node_class_of(sig)
+        next_ = filled = self._whole_weight * (total - WHOLE * gpus.count(WHOLE))
+        for (weight, shape, needs, _), (usable, pods, each) in zip(self._asked, served, strict=True):
+            if pods and not book.admits(cls, shape):
+                pods = 0
+            for i, amount in needs:
+                if amount * pods > free[i]:
+                    pods = max(0, free[i] // amount)
+            if pods:
+                next_ += weight * (total - usable)
+                filled += weight * max(0, total - pods * each)
+            else:
+                next_ += weight * total
+                filled += weight * total
+        return Loss(total, next_, filled)
+
+    def _served(self, kind: int, state: int) -> tuple[tuple[int, ...], tuple[_Served, ...]]:
+        """Free thousandths per GPU, and what they are to each ask of the mix."""
+        known = self._devices.get((kind, state))
+        if known is None:
+            gpus = self._book.catalog.free_milli(kind, state) if kind else ()
+            by_ask = {a.ask: self._serves(kind, state, a.ask, sum(gpus)) for a in self._asked}
+            known = self._devices[kind, state] = gpus, tuple(by_ask[a.ask] for a in self._asked)
+        return known
+
+    def _serves(self, kind: int, state: int, ask: int, total: int) -> _Served:
+        catalog = self._book.catalog
+        fits = catalog.fits(kind, state, ask) if kind and ask else ()
+        if not fits:
+            return _Served(0, 0, 0)
+        each = total - sum(catalog.free_milli(kind, fits[0].after))
+        return _Served(catalog.usable_milli(kind, state, ask), catalog.count(kind, state, ask), each)
+
+    # --- prices --------------------------------------------------------------------------------------------------
+
+    def price(self, sig: int) -> int:
+        """By how many thousandths of itself the class of this node is more loaded than the fleet (may be below 0)."""
+        if self._prices is None:
+            self._prices = self._balanced()
+        return self._prices.get(self._book.node_class_of(sig), 0)
+
+    def _balanced(self) -> dict[int, int]:
+        """Prices of the node classes that have GPUs; all 0 while every shape may run on all of them."""
+        supply: dict[int, int] = {}
+        runs: dict[int, frozenset[int]] = {}
+        demand = [0] * len(self._asked)
+        for cls, nodes in sorted(self._book.nodes_per_class().items()):
+            sig = self._book.empty_of(cls)
+            gpus, served = self._served(self._book.kind(sig), self._book.state(sig))
+            if not gpus:
+                continue
+            supply[cls] = nodes * sum(gpus)
+            able = [i for i, s in enumerate(served) if s.pods and self._fits(sig, self._asked[i])]
+            runs[cls] = frozenset(able)
+            for i in able:
+                demand[i] = self._asked[i].weight * served[i].each
+        groups = _alike(runs, supply)
+        if len(groups) < 2:
+            return {}
+        amounts = {able: sum(supply[c] for c in classes) for able, classes in groups}
+        loads = _spread_out(demand, amounts)
+        return {cls: loads[able] for able, classes in groups for cls in classes}
+
+    def _fits(self, empty: int, asked: _Asked) -> bool:
+        free = self._book.free(empty)
+        return self._book.admits(self._book.node_class_of(empty), asked.shape) and all(
+            amount <= free[i] for i, amount in asked.needs
+        )
+
+
+def _typical(mix: Mix) -> list[tuple[int, int]]:
+    """The most frequent shapes that together make up COVER_PERCENT of the mix."""
+    total, covered = sum(weight for weight, _ in mix), 0
+    chosen: list[tuple[int, int]] = []
+    for weight, shape in sorted(mix, key=lambda m: (-m[0], m[1])):
+        if covered * 100 >= total * COVER_PERCENT or len(chosen) == SHAPES_MAX:
+            break
+        chosen.append((weight, shape))
+        covered += weight
+    return chosen
+
+
+def _alike(runs: dict[int, frozenset[int]], supply: dict[int, int]) -> list[tuple[frozenset[int], list[int]]]:
+    """Node classes that may run the same shapes, as one."""
+    groups: dict[frozenset[int], list[int]] = {}
+    for cls in supply:
+        groups.setdefault(runs[cls], []).append(cls)
+    return list(groups.items())
+
+
+def _spread_out(demand: list[int], supply: dict[frozenset[int], int]) -> dict[frozenset[int], int]:
+    """Load of each group above the fleet's mean, in thousandths, once flexible demand keeps off loaded groups.
+
+    Demand above supply is scaled down to it: beyond full, more of the same changes no preference.
+    """
+    groups = list(supply)
+    wanted: dict[tuple[int, ...], int] = {}
+    for i, amount in enumerate(demand):
+        where = tuple(g for g, able in enumerate(groups) if i in able)
+        if where and amount:
+            wanted[where] = wanted.get(where, 0) + amount
+    offered, asked = [supply[g] for g in groups], sum(wanted.values())
+    scale = min(1.0, sum(offered) / asked) if asked else 0.0
+    loads = [1.0] * len(groups)
+    for _ in range(ROUNDS):
+        given = [0.0] * len(groups)
+        for where, amount in wanted.items():
+            pull = [offered[g] * math.exp(-SHARPNESS * loads[g]) for g in where]
+            whole = sum(pull)
+            for g, part in zip(where, pull, strict=True):
+                given[g] += amount * scale * part / whole
+        loads = [old + DAMPING * (new / have - old) for old, new, have in zip(loads, given, offered, strict=True)]
+    mean = sum(load * have for load, have in zip(loads, offered, strict=True)) / sum(offered)
+    return {g: round(WHOLE * (load - mean)) for g, load in zip(groups, loads, strict=True)}
