@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bayplan.wire.errors import Malformed
 from bayplan.wire.read import Json
 from bayplan.wire.workload import Context
-from bayplan.workloads.base import JobKind, Path, PodSetSource, by_conditions, count_at, list_at, object_at
+from bayplan.workloads.base import JobKind, Path, PodSetSource, by_conditions, count_at, list_at, object_at, spelled
 from bayplan.workloads.job import pods_at_once
 
 
@@ -19,8 +20,11 @@ def _pod_set(jobset: Json, path: Path) -> PodSetSource:
     replicated = object_at(jobset, path)
     width = pods_at_once(object_at(jobset, (*path, "template", "spec")))
     template: Path = (*path, "template", "spec", "template")
+    name = replicated.get("name")
+    if not isinstance(name, str) or not name:
+        raise Malformed(spelled((*path, "name")), "is required")
     return PodSetSource(
-        name=str(replicated.get("name", "")),
+        name=name,
         count=count_at(jobset, (*path, "replicas"), 1) * width,
         template=object_at(jobset, template),
         path=template,
