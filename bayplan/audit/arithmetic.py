@@ -18,7 +18,7 @@ def consumption(capacity: DeviceCapacity, requested_nano: int | None) -> tuple[i
     """
     value, policy = capacity.value.nano, capacity.request_policy
     if requested_nano is None:
-        return (policy.default.nano if policy and policy.default else value), value
+        return (policy.default.nano if policy and policy.default is not None else value), value
     if policy is None:
         return requested_nano, value
     if policy.valid_values:
@@ -31,7 +31,7 @@ def consumption(capacity: DeviceCapacity, requested_nano: int | None) -> tuple[i
     if bounds.step:
         steps = -(-(wanted - bounds.min.nano) // bounds.step.nano)
         wanted = bounds.min.nano + steps * bounds.step.nano
-    return wanted, min(bounds.max.nano, value) if bounds.max else value
+    return wanted, min(bounds.max.nano, value) if bounds.max is not None else value
 
 
 def attribute_values(device: Device, driver: str, name: str) -> Values:

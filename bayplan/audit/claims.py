@@ -114,7 +114,7 @@ class Judge:
         self._after, self._pools = after, pools
         self._selectors = Selectors(after.policy)
         self._shares = "DRAConsumableCapacity" in after.policy.features
-        self._matching: dict[tuple[str, str, tuple[DeviceSelector, ...]], list[DeviceId]] = {}
+        self._matching: dict[tuple[str, str, tuple[DeviceSelector, ...], object], list[DeviceId]] = {}
 
     def claim(self, given: Given) -> Iterator[Finding]:
         if given.spec is None:
@@ -174,11 +174,19 @@ class Judge:
 
     def _all(self, node: str, asked: Asked) -> list[DeviceId]:
         """Every device the node can use that matches."""
-        key = (node, asked.device_class_name, asked.selectors)
+        key = (
+            node,
+            asked.device_class_name,
+            asked.selectors,
+            tuple(asked.capacity.requests.items()) if asked.capacity else (),
+        )
         if key not in self._matching:
             selectors = self._after.snapshot.device_classes[asked.device_class_name].spec.selectors + asked.selectors
-            matching = [i for i, d in self._pools.of_node(node) if not self._selectors.unmet(selectors, i, d)]
-            self._matching[key] = sorted(matching)
+            self._matching[key] = sorted(
+                identity
+                for identity, device in self._pools.of_node(node)
+                if _large_enough(asked, device) and not self._selectors.unmet(selectors, identity, device)
+            )
         return self._matching[key]
 
     def _admin(self, given: Given, name: str, asked: Asked, served: Sequence[Served]) -> Iterator[AdminAccessWrong]:
@@ -215,6 +223,15 @@ def _alternatives(request: DeviceRequest) -> dict[str, Asked]:
     if request.exactly is not None:
         return {request.name: request.exactly}
     return {f"{request.name}/{sub.name}": sub for sub in request.first_available}
+
+
+def _large_enough(asked: Asked, device: Device) -> bool:
+    requests = asked.capacity.requests if asked.capacity else {}
+    for name, amount in requests.items():
+        wanted, most = consumption(device.capacity[name], amount.nano) if name in device.capacity else (1, 0)
+        if wanted > most:
+            return False
+    return True
 
 
 def _tolerates(toleration: DeviceToleration, taint: DeviceTaint) -> bool:

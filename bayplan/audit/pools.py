@@ -29,13 +29,13 @@ class Pool(NamedTuple):
 
 class Pools:
     def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
-        partitions = "DRAPartitionableDevices" in policy.features
+        self._partitions = "DRAPartitionableDevices" in policy.features
         self._taints_count = "DRADeviceTaints" in policy.features
         self._rules = snapshot.taint_rules if self._taints_count else ()
         self._nodes = snapshot.nodes
         self._slices: dict[PoolId, list[ResourceSliceSpec]] = {}
         for spec in (s.spec for s in snapshot.slices):
-            if partitions or not (spec.shared_counters or spec.per_device_node_selection):
+            if self._partitions or not spec.per_device_node_selection:
                 self._slices.setdefault((spec.driver, spec.pool.name), []).append(spec)
         self._seen: dict[tuple[str, str, str], Pool] = {}
 
@@ -48,6 +48,8 @@ class Pools:
         if name not in seen.found:
             return "only an older generation of its pool has it" if name in seen.older else "its pool does not have it"
         found, spec = seen.found[name]
+        if found.consumes_counters and not self._partitions:
+            return "partitionable devices are off"
         if spec.per_device_node_selection and not _reaches(found, self._nodes[node]):
             return "the node does not reach it"
         return found
@@ -55,11 +57,9 @@ class Pools:
     def of_node(self, node: str) -> Iterator[tuple[DeviceId, Device]]:
         """All devices the node can use."""
         for driver, pool in self._slices:
-            seen = self._pool(driver, pool, node)
-            if seen.problem:
-                continue
-            for name, (device, spec) in seen.found.items():
-                if not spec.per_device_node_selection or _reaches(device, self._nodes[node]):
+            for name in self._pool(driver, pool, node).found:
+                device = self.find((driver, pool, name), node)
+                if not isinstance(device, str):
                     yield (driver, pool, name), device
 
     def newest(self, pool: PoolId) -> Iterator[ResourceSliceSpec]:
