@@ -77,8 +77,8 @@ def cards(snapshot: Snapshot) -> dict[str, tuple[Card, ...]]:
             for card in _announced(snapshot, part, held, closed.get(part.spec.node_name, "")):
                 announced.setdefault(card.name, card)
     for name, by_name in made.items():
-        found.setdefault(name, []).extend(by_name[card] for card in sorted(by_name, key=_natural))
-    return {name: tuple(found[name]) for name in sorted(found, key=_natural)}
+        found.setdefault(name, []).extend(by_name[card] for card in sorted(by_name, key=natural))
+    return {name: tuple(found[name]) for name in sorted(found, key=natural)}
 
 
 class _Held:
@@ -248,6 +248,6 @@ def _ratio(part: int, whole: int) -> int:
     return min(WHOLE_MILLI, max(1, (part * WHOLE_MILLI + whole // 2) // whole)) if whole > 0 else WHOLE_MILLI
 
 
-def _natural(name: str) -> tuple[tuple[int, int | str], ...]:
+def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     """Sorts `gpu-10` after `gpu-9`."""
     return tuple((0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bayplan.app.cards import WHOLE_MILLI, Card, cards
+from bayplan.app.cards import Card, cards, natural
 from bayplan.model.base import Value
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
@@ -81,7 +81,9 @@ def map_view(snapshot: Snapshot, policy: Policy, *, rack: str = "") -> MapView:
     rows: dict[tuple[str, ...], list[NodeRow]] = {}
     for name, listed in by_node.items():
         rows.setdefault(paths[name], []).append(NodeRow(name, short_model(listed[0].model), listed))
-    racks = tuple(Rack(path, tuple(nodes), totals(n.cards for n in nodes)) for path, nodes in rows.items())
+    racks = tuple(
+        Rack(path, tuple(nodes), totals(n.cards for n in nodes)) for path, nodes in sorted(rows.items(), key=_by_path)
+    )
     everyone = {s.team for listed in by_node.values() for c in listed for s in c.shares}
     return MapView(
         levels=tuple(level.rpartition("/")[2] for level in levels),
@@ -144,6 +146,5 @@ def _gangs(racks: tuple[Rack, ...], levels: tuple[str, ...]) -> tuple[Gang, ...]
     return tuple(best[key] for key in sorted(best, key=lambda k: (k[0], -k[1])))
 
 
-def whole(milli: int) -> str:
-    """Thousandths of a GPU as people write them: `4`, `3.2`."""
-    return f"{milli / WHOLE_MILLI:.1f}".removesuffix(".0")
+def _by_path(row: tuple[tuple[str, ...], list[NodeRow]]) -> list[object]:
+    return [natural(name) for name in row[0]]
