@@ -77,17 +77,34 @@ def check(root: Node, environment: Environment) -> list[Problem]:
     return sorted(checker.problems)
 
 
+# Calls whose literal arguments may mix types.
+_MIXED_ARGUMENTS = frozenset({"format"})
+
+
 class _Checker:
     def __init__(self, environment: Environment) -> None:
         self._env = environment
         self._subst = Substitution()
         self._scopes: list[tuple[str, Type]] = []
         self._nodes: list[Node] = []
+        self._mixed = 0
+        self._alike: list[list[Node]] = []
         self.problems: list[Problem] = []
 
     def finish(self) -> None:
         for node in self._nodes:
             node.type = self._subst.final(node.type)
+        if not self.problems:
+            for nodes in self._alike:
+                self._expect_alike(nodes)
+
+    def _expect_alike(self, nodes: list[Node]) -> None:
+        """The elements of one literal must have one type, known to be the same: dyn is not int."""
+        wanted, *rest = [node.type for node in nodes] or [DYN]
+        for node, found in zip(nodes[1:], rest, strict=True):
+            if found != wanted:
+                self._problem(node, f"expected type '{wanted}' but found '{found}'")
+                break
 
     def check(self, node: Node) -> Type:
         node.type = self._CHECKS[type(node)](self, node)
@@ -164,7 +181,9 @@ class _Checker:
     def _call(self, node: Call) -> Type:
         self._fold_namespace(node)
         functions = self._env.functions
+        self._mixed += node.function in _MIXED_ARGUMENTS
         args = tuple(self.check(arg) for arg in node.all_args)
+        self._mixed -= node.function in _MIXED_ARGUMENTS
         if not functions.knows(node.function):
             return self._problem(node, f"undeclared reference to '{node.function}' (in container '')")
         member = node.target is not None
@@ -213,8 +232,8 @@ class _Checker:
     def _list(self, node: ListExpr) -> Type:
         item: Type | None = None
         for position, child in enumerate(node.items):
-            found = self._element(child, position in node.optionals)
-            item = self._joined(child, item, found)
+            item = self._joined(item, self._element(child, position in node.optionals))
+        self._note_alike([item for at, item in enumerate(node.items) if at not in node.optionals])
         return list_of(item or self._subst.fresh())
 
     def _element(self, child: Node, optional: bool) -> Type:
@@ -225,21 +244,25 @@ class _Checker:
             return self._problem(child, f"expected type 'optional_type(dyn)' but found '{found}'")
         return self._subst.resolve(found.params[0])
 
-    def _joined(self, node: Node, so_far: Type | None, found: Type) -> Type:
+    def _joined(self, so_far: Type | None, found: Type) -> Type:
         if so_far is None:
             return found
         if self._subst.accept(so_far, found):
             return so_far if so_far.is_dynamic or not found.is_dynamic else found
-        return self._problem(
-            node, f"expected type '{self._subst.final(so_far)}' but found '{self._subst.final(found)}'"
-        )
+        return DYN
+
+    def _note_alike(self, nodes: list[Node]) -> None:
+        if not self._mixed:
+            self._alike.append(nodes)
 
     def _map(self, node: MapExpr) -> Type:
         key: Type | None = None
         value: Type | None = None
         for entry_key, entry_value, optional in node.entries:
-            key = self._joined(entry_key, key, self.check(entry_key))
-            value = self._joined(entry_value, value, self._element(entry_value, optional))
+            key = self._joined(key, self.check(entry_key))
+            value = self._joined(value, self._element(entry_value, optional))
+        self._note_alike([entry_key for entry_key, _, _ in node.entries])
+        self._note_alike([entry_value for _, entry_value, optional in node.entries if not optional])
         return map_of(key or self._subst.fresh(), value or self._subst.fresh())
 
     def _fold(self, node: Fold) -> Type:

@@ -103,7 +103,7 @@ class Selector:
         self.expression = expression
         self.max_cost = estimate(root, {DEVICE: _DEVICE_SHAPE})
         self.reads: tuple[Read, ...] | None = reads_of(root)
-        self._program = Program(root, _DeviceRoot(), MAX_COST, metered=self.max_cost > MAX_COST)
+        self._program = Program(root, DeviceRoot(), MAX_COST, metered=self.max_cost > MAX_COST)
 
     def matches(self, device: DeviceView) -> bool:
         """Whether the device is selected; raises EvalError (which in Kubernetes ends the whole allocation)."""
@@ -174,7 +174,7 @@ def _checked(expression: str, consumable_capacity: bool, list_attributes: bool) 
         root = parse(expression)
     except SourceError as error:
         raise _failed(expression, [Problem(error.position, str(error))]) from None
-    problems = check(root, _environment(consumable_capacity, list_attributes))
+    problems = check(root, environment(consumable_capacity, list_attributes))
     if problems:
         raise _failed(expression, problems)
     attribute = DYN if list_attributes else ANY
@@ -222,7 +222,7 @@ def _validator(parser: Callable[[str], object]) -> Callable[[str], None]:
 
 
 @lru_cache(maxsize=4)
-def _environment(consumable_capacity: bool, list_attributes: bool) -> Environment:
+def environment(consumable_capacity: bool, list_attributes: bool) -> Environment:
     attribute = DYN if list_attributes else ANY
     fields = {
         "driver": STRING,
@@ -258,7 +258,7 @@ _DEVICE_SHAPE = Shape(
 )
 
 
-class _DeviceRoot(Root):
+class DeviceRoot(Root):
     """Reads of a device along a constant path, each as one closure."""
 
     def compiled(self, node: Node, is_shadowed: Callable[[str], bool]) -> tuple[Closure, int] | None:

@@ -105,6 +105,8 @@ for _symbol, _compare in _COMPARISONS.items():
         for _right in _NUMERIC:
             LIBRARY.add(f"_{_symbol}_({_left}, {_right}) -> bool", _compare)
 
+# The compiler evaluates one branch only; the declaration is for its types.
+LIBRARY.add("_?_:_(bool, A, A) -> A", lambda condition, yes, no: yes if condition else no)
 LIBRARY.add("_==_(A, A) -> bool", equals)
 LIBRARY.add("_!=_(A, A) -> bool", lambda a, b: not equals(a, b))
 

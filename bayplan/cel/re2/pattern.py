@@ -170,18 +170,23 @@ class _Program:
             self._code[jump] = "jump", len(self._code)
 
     def _emit_repeat(self, tree: Repeat) -> None:
-        for _ in range(tree.least):
-            self._emit_tree(tree.body)
-        if tree.most is None:
-            fork = self._emit("fork", None)
-            self._emit_tree(tree.body)
-            self._emit("jump", fork)
-            self._set_fork(fork, tree.greedy)
-            return
         forks: list[int] = []
-        for _ in range(tree.most - tree.least):
-            forks.append(self._emit("fork", None))
+        if tree.most is None:
+            # x* is (x+)?: a body that prefers to be empty must not be entered twice (golang/go#46123).
+            if tree.least == 0:
+                forks.append(self._emit("fork", None))
+            for _ in range(tree.least - 1):
+                self._emit_tree(tree.body)
+            start = len(self._code)
             self._emit_tree(tree.body)
+            again, behind = start, len(self._code) + 1
+            self._emit("fork", (again, behind) if tree.greedy else (behind, again))
+        else:
+            for _ in range(tree.least):
+                self._emit_tree(tree.body)
+            for _ in range(tree.most - tree.least):
+                forks.append(self._emit("fork", None))
+                self._emit_tree(tree.body)
         for fork in forks:
             self._set_fork(fork, tree.greedy)
 
