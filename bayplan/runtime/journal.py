@@ -49,7 +49,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
     now_s: int
     plan: msgspec.Raw
-    policy: msgspec.Raw | None = None
+    policy: msgspec.Raw = msgspec.Raw()
     full: bool = False
     set: dict[str, list[tuple[str, msgspec.Raw]]] = {}
     gone: dict[str, list[str]] = {}
@@ -82,7 +82,8 @@ class Journal:
             return False
         line = _changes(self._snapshot, snapshot)
         line.now_s, line.plan = now_s, msgspec.Raw(plan_json)
-        line.policy = None if policy == self._policy else msgspec.Raw(codec.to_json(policy))
+        if policy != self._policy:
+            line.policy = msgspec.Raw(codec.to_json(policy))
         self._file.write(_packed(msgspec.json.encode(line) + b"\n"))
         self._file.flush()
         self._snapshot, self._policy, self._plan = snapshot, policy, plan_json
@@ -107,7 +108,7 @@ def read(path: Path) -> Iterator[Entry]:
         try:
             line = _LINES.decode(text)
             snapshot = _applied(_EMPTY if line.full else snapshot, line)
-            policy = policy if line.policy is None else codec.from_json(bytes(line.policy), Policy)
+            policy = codec.from_json(bytes(line.policy), Policy) if line.policy else policy
         except msgspec.MsgspecError as error:
             raise JournalError(f"{path}: record {number}: {error}") from error
         yield Entry(line.now_s, snapshot, policy, bytes(line.plan))

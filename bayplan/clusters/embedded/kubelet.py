@@ -235,7 +235,9 @@ def _log(store: Store, pod: Object, pace: Pace) -> list[str]:
         return []
     since = status["startTime"]
     command = next((c.get("command") or c.get("args") or [] for c in pod["spec"].get("containers") or ()), [])
-    lines = [f"{since} running on {pod['spec']['nodeName']} with {', '.join(_devices(store, pod)) or 'no devices'}"]
+    # A pod that has ended has given its claims back: what it ran on is no longer known.
+    devices = ", ".join(_devices(store, pod))
+    lines = [f"{since} running on {pod['spec']['nodeName']}" + (f" with {devices}" if devices else "")]
     if command:
         lines.append(f"{since} $ {' '.join(map(str, command))}")
     lines += _progress(pod, pace, int(store.now().timestamp()))
