@@ -195,11 +195,13 @@ _MISSING = object()
 
 def find(mapping: Mapping[Value, Value], key: Value) -> Value:
     """The value under a key, or a private marker that `is_missing` knows."""
-    if type(key) is str or type(mapping) is DefaultMap:
+    if type(key) is str:
         try:
             return mapping[key]
         except KeyError:
             return _MISSING
+    if type(mapping) is DefaultMap:
+        return EMPTY_MAP
     if not isinstance(key, int | float):
         return _MISSING
     value = mapping.get(key, _MISSING)
@@ -215,7 +217,7 @@ def is_missing(value: Value) -> bool:
 
 def contains(mapping: Mapping[Value, Value], key: Value) -> bool:
     if type(mapping) is DefaultMap:
-        return key in mapping
+        return type(key) is str and key in mapping
     return find(mapping, key) is not _MISSING
 
 
