@@ -1,0 +1,83 @@
+"""How much GPU a claim holds and how much of that it asked for, in thousandths of a physical GPU.
+
+A partition counts by the memory it takes from its card's counters, a share by the capacity it consumed, a device
+plugin's GPU (an extended resource) as a whole one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from bayplan.model.device import AllocationResult, Device, DeviceRequestAllocationResult, ResourceClaimSpec
+from bayplan.model.quantity import Quantity
+from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import Workload
+
+WHOLE = 1000
+EXTENDED = "/gpu"  # nvidia.com/gpu, amd.com/gpu, …
+
+
+class Meter:
+    """Thousandths of GPUs by device, for one set of nodes and slices."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._devices: dict[tuple[str, str, str], Device] = {}
+        self._limits: dict[tuple[str, str, str], Quantity] = {}
+        self.capacity_milli = sum(_extended(n.allocatable.items()) for n in snapshot.nodes.values())
+        for found in snapshot.slices:
+            spec = found.spec
+            for counters in spec.shared_counters:
+                self.capacity_milli += WHOLE
+                if "memory" in counters.counters:
+                    self._limits[spec.driver, spec.pool.name, counters.name] = counters.counters["memory"].value
+            for device in spec.devices:
+                self._devices[spec.driver, spec.pool.name, device.name] = device
+                self.capacity_milli += 0 if device.consumes_counters else WHOLE
+
+    def held_milli(self, allocation: AllocationResult) -> int:
+        """What the allocation takes from physical GPUs."""
+        return sum(self._held(r) for r in allocation.devices.results if not r.admin_access)
+
+    def _held(self, given: DeviceRequestAllocationResult) -> int:
+        device = self._devices.get((given.driver, given.pool, given.device))
+        if device is None:
+            return 0
+        part = WHOLE
+        for name, amount in given.consumed_capacity.items():
+            whole = device.capacity[name].value if name in device.capacity else None
+            if whole:
+                part = min(part, -(-amount.nano * WHOLE // whole.nano))
+        for consumed in device.consumes_counters:
+            limit = self._limits.get((given.driver, given.pool, consumed.counter_set))
+            if limit and "memory" in consumed.counters:
+                return part * consumed.counters["memory"].value.nano // limit.nano
+        return part
+
+    def needed_milli(self, allocation: AllocationResult, spec: ResourceClaimSpec | None) -> int:
+        """What it was asked for: as held, unless a claim asked for less memory than the device it got has."""
+        asked = dict(_memory_asked(spec)) if spec else {}
+        total = 0
+        for given in allocation.devices.results:
+            held, device = self._held(given), self._devices.get((given.driver, given.pool, given.device))
+            want = asked.get(given.request.partition("/")[0])
+            has = device.capacity.get("memory") if device else None
+            if want is not None and has is not None and has.value and not given.consumed_capacity:
+                held = min(held, held * want.nano // has.value.nano)
+            total += held
+        return total
+
+
+def extended_milli(workload: Workload) -> int:
+    """Thousandths of a device plugin's GPUs that all pods of the workload ask for."""
+    return sum(s.count * _extended(s.template.requests) for s in workload.pod_sets)
+
+
+def _extended(amounts: Iterable[tuple[str, int]]) -> int:
+    return sum(WHOLE * amount for resource, amount in amounts if resource.endswith(EXTENDED))
+
+
+def _memory_asked(spec: ResourceClaimSpec) -> Iterator[tuple[str, Quantity]]:
+    for request in spec.devices.requests:
+        exactly = request.exactly
+        if exactly and exactly.capacity and "memory" in exactly.capacity.requests:
+            yield request.name, exactly.capacity.requests["memory"]

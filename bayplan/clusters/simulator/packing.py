@@ -1,0 +1,117 @@
+"""How much of a fleet a node score fills: pods arrive one by one, stay for ever, and are dropped where none fits.
+
+The method of the openb benchmark (Weng et al., USENIX ATC 2023): the trace's pods in a shuffled order, then pods drawn
+from it until all requests together reach 1.3 times the fleet; allocation is read where the requests reach a given
+percentage of the fleet. Every run is one `decide` over the whole queue, in order of arrival; nothing is placed by other
+code. Arrivals are shuffled by Python's generator, so single runs differ from the published ones and their means do not.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from bayplan.clusters.simulator.openb import OpenbPod, capacity_milli, total_milli, workload_of
+from bayplan.core.cycle import decide
+from bayplan.core.fleet import Trial
+from bayplan.core.setup import placer_for
+from bayplan.core.stock import Stock
+from bayplan.model.base import Value
+from bayplan.model.plan import Place
+from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import Workload
+
+INFLATION_PERCENT = 130
+
+
+class Packed(Value, frozen=True):
+    """One run. `allocation` maps each percentage of requests to the percentage of GPU thousandths allocated."""
+
+    placed: int
+    dropped: int
+    allocation: dict[int, float]
+
+
+def arrivals(pods: Sequence[OpenbPod], capacity: int, seed: int, inflation: int = INFLATION_PERCENT) -> list[OpenbPod]:
+    """The pods in order of arrival, redraws included. `capacity` in thousandths, `inflation` in percent."""
+    rng = random.Random(seed)
+    queue = list(pods)
+    rng.shuffle(queue)
+    limit = capacity * inflation // 100
+    requested = total_milli(queue)
+    while requested > limit:
+        requested -= queue.pop(rng.randrange(len(queue))).total_milli
+    while True:
+        drawn = pods[rng.randrange(len(pods))]
+        if requested + drawn.total_milli > limit:
+            return queue
+        requested += drawn.total_milli
+        queue.append(drawn)
+
+
+def pack(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -> Packed:
+    """Places the queue on the empty fleet under `policy`, whose seed fixes the order of nodes."""
+    waiting = _workloads(queue)
+    plan = decide(fleet.replace(workloads={w.key: w for w in waiting}), policy, now_s=len(waiting))
+    placed = {d.workload for d in plan.decisions if isinstance(d, Place)}
+    return measured(fleet, queue, lambda i: waiting[i].key in placed)
+
+
+def pack_at_random(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy, seed: int) -> Packed:
+    """The same with every pod on any node that fits it, and on any of the ways it fits there."""
+    rng = random.Random(seed)
+    waiting = _workloads(queue)
+    placer = placer_for(fleet, policy, waiting)
+    book, nodes = placer.book, placer.fleet
+    placed: set[int] = set()
+    names = sorted(fleet.nodes)
+    hopeless: set[int] = set()
+    for i, workload in enumerate(waiting):
+        shape = book.shape(workload.pod_sets[0].template)
+        if shape in hopeless:
+            continue
+        for node in rng.sample(names, len(names)):
+            options = book.options(nodes.sigs[node], shape)
+            if options:
+                trial = Trial(nodes)
+                trial.put(node, shape, rng.choice(options))
+                nodes.absorb(trial)
+                placed.add(i)
+                break
+        else:
+            hopeless.add(shape)  # nobody leaves
+    return measured(fleet, queue, placed.__contains__)
+
+
+def measured(fleet: Snapshot, queue: Sequence[OpenbPod], is_placed: Callable[[int], bool]) -> Packed:
+    """Allocation by requests: the mean over the arrivals at which the requests round to each percentage."""
+    capacity, requested, allocated, count = capacity_milli(fleet), 0, 0, 0
+    sums: dict[int, tuple[int, int]] = {}
+    for i, pod in enumerate(queue):
+        requested += pod.total_milli
+        if is_placed(i):
+            allocated += pod.total_milli
+            count += 1
+        at = round(100 * requested / capacity)
+        total, seen = sums.get(at, (0, 0))
+        sums[at] = total + allocated, seen + 1
+    shares = {at: 100 * total / seen / capacity for at, (total, seen) in sums.items()}
+    return Packed(placed=count, dropped=len(queue) - count, allocation=shares)
+
+
+def free_and_stranded(snapshot: Snapshot, policy: Policy, mix: Sequence[Workload]) -> tuple[int, int]:
+    """GPU thousandths free in a snapshot, and of those the part the next workload of the mix could not use."""
+    placer = placer_for(snapshot, policy, mix)
+    weights: dict[int, int] = {}
+    for workload in mix:
+        for pod_set in workload.pod_sets:
+            shape = placer.book.shape(pod_set.template)
+            weights[shape] = weights.get(shape, 0) + pod_set.count
+    stock = Stock(placer.book, tuple((w, s) for s, w in sorted(weights.items())), whole_share=0)
+    losses = [stock.loss(sig) for sig in placer.fleet.sigs.values()]
+    return sum(x.free for x in losses), sum(x.next for x in losses) // stock.scale
+
+
+def _workloads(queue: Sequence[OpenbPod]) -> list[Workload]:
+    return [workload_of(pod, name=f"{pod.name}-{i:05d}", created_s=i) for i, pod in enumerate(queue)]

@@ -1,0 +1,257 @@
+"""A cluster in virtual time: jobs arrive, `decide` places them, they run and end.
+
+The clock jumps from event to event; all events of one second happen before the decision of that second: ends, then
+arrivals. A decision is asked for only when something happened, at most every `cycle_s` seconds, and carried out on the
+snapshot with the same what-ifs everything else uses (`placing`, `without`), so that nothing here can place differently
+from the live loop. An evicted job starts again from the beginning.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+
+from bayplan.clusters.simulator.meter import Meter, extended_milli
+from bayplan.clusters.simulator.packing import free_and_stranded
+from bayplan.clusters.simulator.result import QueueResult, Result, Spread
+from bayplan.core import decide
+from bayplan.model.plan import Evict, Place, Plan
+from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import Workload
+
+Decide = Callable[..., Plan]
+SAMPLES_MAX = 50  # stranded GPUs are worked out this often in a run, not at every event
+MIX_JOBS_MAX = 2000  # the first so many jobs say what is likely to be asked
+SETTLE_MAX = 8  # decisions in one second: evictions free room at once, which is decided again
+
+
+class Job(NamedTuple):
+    """A workload that arrives at `at_s` and, once placed, runs for `runtime_s` seconds."""
+
+    at_s: int
+    workload: Workload
+    runtime_s: int
+
+
+class Scenario(NamedTuple):
+    """A cluster, and the jobs that come to it in order of arrival."""
+
+    name: str
+    cluster: Snapshot
+    jobs: tuple[Job, ...]
+
+
+class Progress(NamedTuple):
+    """How far a run is."""
+
+    now_s: int
+    arrived: int
+    finished: int
+    jobs: int
+
+
+class _Kind(IntEnum):
+    END = 0
+    ARRIVAL = 1
+
+
+class _Event(NamedTuple):
+    """`key` is the workload; `serial` makes ties total, and tells an end from one that an eviction made void."""
+
+    at_s: int
+    kind: _Kind
+    serial: int
+    key: str
+
+
+class _Run(NamedTuple):
+    """A job that runs: since when, and its GPUs in thousandths."""
+
+    started_s: int
+    serial: int
+    held_milli: int
+    needed_milli: int
+
+
+class World:
+    """One run. `decide` is the brain under test; `cycle_s` the shortest time between two decisions."""
+
+    def __init__(self, scenario: Scenario, policy: Policy, *, cycle_s: int = 1, decide: Decide = decide) -> None:
+        assert cycle_s >= 1
+        self.snapshot, self.policy = scenario.cluster, policy
+        self.now_s = 0
+        self._scenario, self._cycle_s, self._decide = scenario, cycle_s, decide
+        self._jobs = {j.workload.key: j for j in scenario.jobs}
+        assert len(self._jobs) == len(scenario.jobs), "jobs of a scenario have different names"
+        self._meter = Meter(scenario.cluster)
+        self._mix = [j.workload for j in scenario.jobs[:MIX_JOBS_MAX]]
+        self._events = [_Event(j.at_s, _Kind.ARRIVAL, i, j.workload.key) for i, j in enumerate(scenario.jobs)]
+        heapq.heapify(self._events)
+        self._serial = len(self._events)
+        self._running: dict[str, _Run] = {}
+        self._dirty, self._decided_s = False, -cycle_s
+        self._tally = _Tally(self._meter.capacity_milli)
+        last_s = max((j.at_s for j in scenario.jobs), default=0)
+        self._sample_s, self._next_sample_s, self._last_s = max(1, last_s // SAMPLES_MAX), 0, last_s
+
+    def run(self, until_s: int = 0, progress: Callable[[Progress], None] | None = None) -> Result:
+        """Runs to the end of all work that can run, or to `until_s`."""
+        while True:
+            at_s = self._next_s()
+            if at_s is None or (until_s and at_s > until_s):
+                break
+            self._step(at_s)
+            if progress is not None:
+                progress(Progress(self.now_s, self._tally.arrived, len(self._tally.completions), len(self._jobs)))
+        return self._tally.result(self._scenario.name, self.policy.score, self.now_s, len(self._running))
+
+    def _next_s(self) -> int | None:
+        """The next second in which something happens: an event, or a decision that had to wait for its cycle."""
+        due = self._decided_s + self._cycle_s if self._dirty else None
+        event = self._events[0].at_s if self._events else None
+        return event if due is None else due if event is None else min(due, event)
+
+    def _step(self, at_s: int) -> None:
+        self._advance(at_s)
+        while self._events and self._events[0].at_s == at_s:
+            event = heapq.heappop(self._events)
+            if event.kind is _Kind.ARRIVAL:
+                self._arrive(event.key)
+            else:
+                self._end(event)
+        if self._dirty and at_s >= self._decided_s + self._cycle_s:
+            self._settle()
+        if at_s >= self._next_sample_s and at_s <= self._last_s:
+            free, stranded = free_and_stranded(self.snapshot, self.policy, self._mix)
+            self._tally.strand(free, stranded)
+            self._next_sample_s = at_s + self._sample_s
+
+    def _advance(self, at_s: int) -> None:
+        if self.now_s < self._last_s:
+            self._tally.hold(self._running.values(), min(at_s, self._last_s) - self.now_s)
+        self.now_s = at_s
+
+    def _arrive(self, key: str) -> None:
+        workload = msgspec.structs.replace(self._jobs[key].workload, created_s=self.now_s)
+        self.snapshot = self.snapshot.with_workload(workload)
+        self._tally.arrived += 1
+        self._dirty = True
+
+    def _end(self, event: _Event) -> None:
+        run = self._running.get(event.key)
+        if run is None or run.serial != event.serial:
+            return
+        job = self._jobs[event.key]
+        del self._running[event.key]
+        self.snapshot = self.snapshot.without(event.key)
+        self._tally.finish(job, run, self.now_s)
+        self._dirty = True
+
+    def _settle(self) -> None:
+        """Decides until nothing is evicted any more; everything takes effect in this second."""
+        for _ in range(SETTLE_MAX):
+            plan = self._decide(self.snapshot, self.policy, now_s=self.now_s)
+            self._tally.cycles += 1
+            for decision in plan.decisions:
+                if isinstance(decision, Evict):
+                    self._evict(decision)
+                elif isinstance(decision, Place):
+                    self._place(decision)
+            if not plan.evicted():
+                break
+        self._dirty, self._decided_s = False, self.now_s
+
+    def _place(self, place: Place) -> None:
+        self.snapshot = self.snapshot.placing(place, now_s=self.now_s)
+        workload = self.snapshot.workloads[place.workload]
+        asked = {(s.name, c.name): c.template for s in workload.pod_sets for c in s.template.claims}
+        held = needed = extended_milli(workload)
+        for pod in place.pods:
+            for claim in pod.claims:
+                held += self._meter.held_milli(claim.allocation)
+                needed += self._meter.needed_milli(claim.allocation, asked.get((pod.pod_set, claim.name)))
+        self._serial += 1
+        self._running[place.workload] = _Run(self.now_s, self._serial, held, needed)
+        ends_s = self.now_s + max(1, self._jobs[place.workload].runtime_s)
+        heapq.heappush(self._events, _Event(ends_s, _Kind.END, self._serial, place.workload))
+
+    def _evict(self, decision: Evict) -> None:
+        run = self._running.pop(decision.workload, None)
+        if run is None:
+            return
+        workload = msgspec.structs.replace(self.snapshot.workloads[decision.workload], admission=None)
+        self.snapshot = self.snapshot.without(decision.workload).with_workload(workload)
+        self._tally.evict(run, self.now_s)
+
+
+class _Tally:
+    """Sums over a run. GPU time is in thousandths of a GPU times seconds."""
+
+    def __init__(self, capacity_milli: int) -> None:
+        self.capacity_milli = capacity_milli
+        self.arrived = self.cycles = self.evictions = 0
+        self.completions: list[tuple[str, int, int, int]] = []
+        self._held = self._needed = self._span_s = self._worked = self._lost = 0
+        self._free = self._stranded = 0
+
+    def hold(self, runs: Iterable[_Run], seconds: int) -> None:
+        held = needed = 0
+        for run in runs:
+            held += run.held_milli
+            needed += run.needed_milli
+        self._held += held * seconds
+        self._needed += needed * seconds
+        self._span_s += seconds
+
+    def strand(self, free: int, stranded: int) -> None:
+        self._free += free
+        self._stranded += stranded
+
+    def finish(self, job: Job, run: _Run, now_s: int) -> None:
+        worked = run.held_milli * (now_s - run.started_s)
+        self._worked += worked
+        self.completions.append((job.workload.namespace, run.started_s - job.at_s, now_s - job.at_s, worked))
+
+    def evict(self, run: _Run, now_s: int) -> None:
+        self.evictions += 1
+        self._lost += run.held_milli * (now_s - run.started_s)
+
+    def result(self, scenario: str, policy: str, ended_s: int, running: int) -> Result:
+        return Result(
+            scenario=scenario,
+            policy=policy,
+            jobs=self.arrived,
+            finished=len(self.completions),
+            waiting=self.arrived - len(self.completions) - running,
+            running=running,
+            ended_s=ended_s,
+            capacity_gpus=self.capacity_milli / 1000,
+            utilisation=_percent(self._held, self.capacity_milli * self._span_s),
+            stranded=_percent(self._stranded, self._free),
+            waste=_percent(self._held - self._needed, self._held),
+            gpu_hours=_hours(self._worked),
+            lost_gpu_hours=_hours(self._lost),
+            evictions=self.evictions,
+            cycles=self.cycles,
+            wait=Spread.of([wait for _, wait, _, _ in self.completions]),
+            completion=Spread.of([whole for _, _, whole, _ in self.completions]),
+            queues=tuple(self._queue(name) for name in sorted({c[0] for c in self.completions})),
+        )
+
+    def _queue(self, name: str) -> QueueResult:
+        mine = [c for c in self.completions if c[0] == name]
+        waits = Spread.of([wait for _, wait, _, _ in mine])
+        return QueueResult(name, len(mine), waits, _hours(sum(worked for *_, worked in mine)))
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 2) if whole else 0.0
+
+
+def _hours(milli_seconds: int) -> float:
+    return round(milli_seconds / 1000 / 3600, 2)
