@@ -1,14 +1,13 @@
 """A checked tree to nested Python closures.
 
-A closure takes the frame of one evaluation, a list: [0] the input, [1] the cost units left, then one slot per
-variable. A *metered* program charges every step; one whose worst case is known to stay under the limit is compiled
+A *metered* program charges every step; one whose worst case is known to stay under the limit is compiled
 without, which is several times faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Protocol
 
 from bayplan.cel.ast import (
     Bind,
@@ -25,19 +24,20 @@ from bayplan.cel.ast import (
     Select,
     SortBy,
 )
+from bayplan.cel.calls import dispatched, folded, metered_call, specialised
 from bayplan.cel.checker import TYPE_IDENTS, qualified_name
-from bayplan.cel.cost import CHARGES, FOLD_END, FOLD_START, FOLD_STEP, LIST_COST, MAP_COST
+from bayplan.cel.cost import FOLD_END, FOLD_START, FOLD_STEP, LIST_COST, MAP_COST
 from bayplan.cel.errors import NO_OVERLOAD, Cancelled, EvalError
 from bayplan.cel.folds import FOLDS, insert
+from bayplan.cel.frame import FIRST_SLOT, NO_FRAME, Closure, Constant, Frame, charge
 from bayplan.cel.library.lists import sort_by_keys
-from bayplan.cel.registry import Implementation, Overload
+from bayplan.cel.logic import all_of, any_of
 from bayplan.cel.values import (
     NONE,
     Optional,
     TypeValue,
     Value,
     contains,
-    equals,
     find,
     go_type,
     index,
@@ -45,17 +45,12 @@ from bayplan.cel.values import (
     lookup,
 )
 
-Frame: TypeAlias = list[Value]
-Closure: TypeAlias = Callable[[Frame], Value]
-FIRST_SLOT = 2
 
-
-class Root:
-    """How the environment's own variables are read: may answer for any node that begins with one of them."""
+class Root(Protocol):
+    """How the environment's own variables are read."""
 
     def compiled(self, node: Node, is_shadowed: Callable[[str], bool]) -> tuple[Closure, int] | None:
         """A closure for the node and its cost, or None to compile it step by step."""
-        raise NotImplementedError
 
 
 class Program:
@@ -73,24 +68,6 @@ class Program:
             return self._run([given, self._limit, *self._slots])
         except Cancelled as stop:
             raise EvalError(str(stop)) from None
-
-
-class _Constant:
-    """A closure whose value is known; others look inside to specialise themselves."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Value) -> None:
-        self.value = value
-
-    def __call__(self, frame: Frame) -> Value:
-        return self.value
-
-
-def charge(frame: Frame, cost: int) -> None:
-    frame[1] -= cost
-    if frame[1] < 0:
-        raise Cancelled("operation cancelled: actual cost limit exceeded")
 
 
 class _Compiler:
@@ -117,9 +94,7 @@ class _Compiler:
 
         def metered(frame: Frame) -> Value:
             value = closure(frame)
-            frame[1] -= cost
-            if frame[1] < 0:
-                charge(frame, 0)
+            charge(frame, cost)
             return value
 
         return metered
@@ -138,21 +113,21 @@ class _Compiler:
     # -- leaves
 
     def _literal(self, node: Literal) -> Closure:
-        return _Constant(node.value)
+        return Constant(node.value)
 
     def _ident(self, node: Ident) -> Closure:
         for name, closure in reversed(self._scope):
             if name == node.name:
                 return self._priced(closure, 1)
         assert node.name in TYPE_IDENTS, node.name
-        return self._priced(_Constant(TypeValue(node.name)), 1)
+        return self._priced(Constant(TypeValue(node.name)), 1)
 
     # -- fields and indexes
 
     def _select(self, node: Select) -> Closure:
         name = qualified_name(node)
         if name in TYPE_IDENTS and node.type.name == "type":
-            return _Constant(TypeValue(str(name)))
+            return Constant(TypeValue(str(name)))
         operand, field = self.compile(node.operand), node.field
         if node.test:
             return lambda frame: _has(operand(frame), field)
@@ -189,10 +164,10 @@ class _Compiler:
             return self._alternative(node)
         args = [self.compile(arg) for arg in node.all_args]
         if self._metered:
-            return _metered_call(node, args)
-        if args and node.overloads and all(isinstance(arg, _Constant) for arg in args):
-            return _folded(node, [arg(_NO_FRAME) for arg in args])
-        return _specialised(node, args) or _dispatched(node, args)
+            return metered_call(node, args)
+        if args and node.overloads and all(isinstance(arg, Constant) for arg in args):
+            return folded(node, [arg(NO_FRAME) for arg in args])
+        return specialised(node, args) or dispatched(node, args)
 
     def _conditional(self, node: Call) -> Closure:
         condition, yes, no = (self.compile(arg) for arg in node.args)
@@ -226,15 +201,15 @@ class _Compiler:
 
     def _logic(self, node: Logic) -> Closure:
         terms = [self.compile(term) for term in node.terms]
-        return _all_of(terms) if node.conjunction else _any_of(terms)
+        return all_of(terms) if node.conjunction else any_of(terms)
 
     # -- literals of lists and maps
 
     def _list(self, node: ListExpr) -> Closure:
         items = [self.compile(item) for item in node.items]
         if not node.optionals:
-            if not self._metered and all(isinstance(item, _Constant) for item in items):
-                return _Constant(tuple(item(_NO_FRAME) for item in items))
+            if not self._metered and all(isinstance(item, Constant) for item in items):
+                return Constant(tuple(item(NO_FRAME) for item in items))
             return self._priced(lambda frame: tuple([item(frame) for item in items]), LIST_COST)
         optionals = node.optionals
 
@@ -344,7 +319,6 @@ class _Compiler:
     }
 
 
-_NO_FRAME: Frame = []
 _UNSET = object()
 
 
@@ -412,143 +386,3 @@ def _pairs_of(value: Value) -> Sequence[tuple[Value, Value]]:
     if isinstance(value, dict):
         return list(value.items())
     raise EvalError(f"got '{go_type(value)}', expected iterable type")
-
-
-# -- logic: an error on one side does not matter if the other side decides
-
-
-def _all_of(terms: Sequence[Closure]) -> Closure:
-    def conjunction(frame: Frame) -> Value:
-        failure: EvalError | None = None
-        for term in terms:
-            try:
-                value = term(frame)
-            except EvalError as error:
-                failure = failure or error
-                continue
-            if value is False:
-                return False
-            if value is not True:
-                failure = failure or EvalError(NO_OVERLOAD)
-        if failure is not None:
-            raise failure
-        return True
-
-    return conjunction
-
-
-def _any_of(terms: Sequence[Closure]) -> Closure:
-    def disjunction(frame: Frame) -> Value:
-        failure: EvalError | None = None
-        for term in terms:
-            try:
-                value = term(frame)
-            except EvalError as error:
-                failure = failure or error
-                continue
-            if value is True:
-                return True
-            if value is not False:
-                failure = failure or EvalError(NO_OVERLOAD)
-        if failure is not None:
-            raise failure
-        return False
-
-    return disjunction
-
-
-# -- calls, by the classes of their arguments at run time
-
-
-def _resolver(overloads: Sequence[Overload]) -> Callable[[tuple[type, ...]], Implementation]:
-    known: dict[tuple[type, ...], Implementation] = {}
-
-    def resolve(classes: tuple[type, ...]) -> Implementation:
-        found = known.get(classes)
-        if found is None:
-            for overload in overloads:
-                if overload.accepts(classes):
-                    found = known[classes] = overload.implementation
-                    break
-            else:
-                raise EvalError(NO_OVERLOAD)
-        return found
-
-    return resolve
-
-
-def _dispatched(node: Call, args: Sequence[Closure]) -> Closure:
-    resolve = _resolver(node.overloads)
-    if len(args) == 1:
-        (only,) = args
-
-        def unary(frame: Frame) -> Value:
-            value = only(frame)
-            return resolve((type(value),))(value)
-
-        return unary
-    if len(args) == 2:
-        first, second = args
-
-        def binary(frame: Frame) -> Value:
-            left, right = first(frame), second(frame)
-            return resolve((type(left), type(right)))(left, right)
-
-        return binary
-
-    def call(frame: Frame) -> Value:
-        values = [arg(frame) for arg in args]
-        return resolve(tuple(map(type, values)))(*values)
-
-    return call
-
-
-def _metered_call(node: Call, args: Sequence[Closure]) -> Closure:
-    resolve = _resolver(node.overloads)
-    cost_of = CHARGES.get(node.function)
-
-    def call(frame: Frame) -> Value:
-        values = [arg(frame) for arg in args]
-        result = resolve(tuple(map(type, values)))(*values)
-        charge(frame, cost_of(values, result) if cost_of is not None else 1)
-        return result
-
-    return call
-
-
-def _folded(node: Call, values: Sequence[Value]) -> Closure:
-    """A call of constants: its value, or a closure that fails as it does."""
-    try:
-        return _Constant(_resolver(node.overloads)(tuple(map(type, values)))(*values))
-    except EvalError as error:
-        message = str(error)
-
-    def fail(frame: Frame) -> Value:
-        raise EvalError(message)
-
-    return fail
-
-
-def _specialised(node: Call, args: Sequence[Closure]) -> Closure | None:
-    """Faster closures for the calls that selectors are made of: a comparison with a constant."""
-    if len(args) != 2 or not isinstance(args[1], _Constant):
-        return None
-    left, right = args[0], args[1].value
-    if node.function == "_==_" and isinstance(right, str):
-        return lambda frame: left(frame) == right
-    if node.function == "_!=_" and isinstance(right, str):
-        return lambda frame: left(frame) != right
-    if node.function == "_==_":
-        return lambda frame: equals(left(frame), right)
-    resolve = _resolver(node.overloads)
-    kind = type(right)
-    try:
-        same = resolve((kind, kind))
-    except EvalError:
-        return None
-
-    def compare(frame: Frame) -> Value:
-        value = left(frame)
-        return same(value, right) if type(value) is kind else resolve((type(value), kind))(value, right)
-
-    return compare

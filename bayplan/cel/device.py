@@ -16,9 +16,10 @@ import msgspec
 from bayplan.cel import library
 from bayplan.cel.ast import Call, Node
 from bayplan.cel.checker import Environment, Problem, check
-from bayplan.cel.compile import Closure, Frame, Program, Root
+from bayplan.cel.compile import Program
 from bayplan.cel.cost import SCALAR, UNLIMITED, Shape, estimate
 from bayplan.cel.errors import CompileError, EvalError
+from bayplan.cel.frame import Closure, Frame
 from bayplan.cel.lexer import SourceError
 from bayplan.cel.library.regex import validate as validate_regex
 from bayplan.cel.library.time import parse_duration, parse_timestamp
@@ -258,7 +259,7 @@ _DEVICE_SHAPE = Shape(
 )
 
 
-class DeviceRoot(Root):
+class DeviceRoot:
     """Reads of a device along a constant path, each as one closure."""
 
     def compiled(self, node: Node, is_shadowed: Callable[[str], bool]) -> tuple[Closure, int] | None:

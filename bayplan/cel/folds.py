@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bayplan.cel.errors import NO_OVERLOAD, EvalError
+from bayplan.cel.frame import Closure, Frame
 from bayplan.cel.values import Value, go_type
 
-Frame = list[Value]
-Closure = Callable[[Frame], Value]
 Items = Callable[[Value], Sequence[Value]]
 FoldMaker = Callable[[Closure, Items, Sequence[int], Closure | None, Closure], Closure]
 
