@@ -18,8 +18,8 @@ import httpx2
 
 from bayplan.app.errors import Refused, Unreachable
 from bayplan.app.kubeconfig import Access, find_kubeconfig, read_access
-from bayplan.app.observed import Observed, observed, raw_items
-from bayplan.runtime.mirror import KINDS, GroupKind
+from bayplan.app.observed import Observed, mirrored, observed, raw_items
+from bayplan.runtime.mirror import KINDS, WORKLOAD, GroupKind, Mirror
 
 Json = dict[str, Any]
 
@@ -72,15 +72,26 @@ class Client:
         self._http.close()
 
     def observe(self) -> Observed:
-        """The cluster now; APIs it does not serve count as empty. Raises Unreachable, Refused."""
+        """The cluster now. Raises Unreachable, Refused."""
+        return self.mirror()[0]
+
+    def mirror(self) -> tuple[Observed, Mirror]:
+        """The cluster now, and the mirror it was read by; APIs it does not serve count as empty.
+
+        Raises Unreachable, Refused.
+        """
         now_s = self.now_s()
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             found = list(pool.map(lambda kind: list(self._items(_PLACES[kind])), KINDS))
-        return observed(dict(zip(KINDS, found, strict=True)), now_s)
+        listed = dict(zip(KINDS, found, strict=True))
+        mirror = mirrored(listed)
+        return observed(mirror, listed[WORKLOAD], now_s), mirror
 
     def now_s(self) -> int:
         """The cluster's time. Raises Unreachable, Refused."""
         answer = self._send("GET", "version")
+        if self.access.clock is not None:
+            return self.access.clock.now_s()
         return int(parsedate_to_datetime(answer.headers["date"]).timestamp())
 
     def get(self, path: str) -> Json | None:

@@ -19,10 +19,13 @@ from typing import Any
 
 import yaml
 
+from bayplan.app.clock import Clock
 from bayplan.app.errors import BadInput, Unreachable
 from bayplan.app.home import kubeconfig_path
 
 EXEC_TIMEOUT_S = 60
+CLOCK_EXTENSION = "bayplan.dev/clock"
+"""Extension of a cluster entry: what time it is in an embedded cluster, whose time may run faster than the wall's."""
 
 
 class Access:
@@ -36,7 +39,10 @@ class Access:
         namespace: str = "",
         verify: ssl.SSLContext | bool = True,
         headers: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        """`clock` is the cluster's, where it is known to differ from what the answers' Date says."""
+        self.clock = clock
         self.server, self.source, self.namespace = server, source, namespace
         self.verify, self.headers = verify, dict(headers or {})
 
@@ -73,7 +79,16 @@ def read_access(path: Path) -> Access:
         namespace=str(context.get("namespace") or ""),
         verify=_tls(path, cluster, user) if server.startswith("https://") else False,
         headers=_headers(path, user),
+        clock=_clock(cluster),
     )
+
+
+def _clock(cluster: Mapping[str, Any]) -> Clock | None:
+    for entry in cluster.get("extensions") or ():
+        if isinstance(entry, dict) and entry.get("name") == CLOCK_EXTENSION:
+            told = entry["extension"]
+            return Clock.told(began=float(told["began"]), start=float(told["start"]), speed=int(told["speed"]))
+    return None
 
 
 def _load(path: Path) -> Mapping[str, Any]:

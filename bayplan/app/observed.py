@@ -12,12 +12,12 @@ import msgspec
 
 from bayplan.model.base import Metadata, Value
 from bayplan.model.snapshot import Snapshot
-from bayplan.runtime.mirror import KINDS, WORKLOAD, GroupKind, Mirror
+from bayplan.runtime.mirror import KINDS, GroupKind, Mirror
 from bayplan.wire.errors import Malformed
 from bayplan.wire.meta import condition, timestamp
 from bayplan.wire.names import FINISHED, START
 from bayplan.wire.read import Json, read
-from bayplan.wire.workload import Context, WorkloadObject
+from bayplan.wire.workload import WorkloadObject
 
 Listed = Mapping[GroupKind, Iterable[bytes]]
 """The objects of each kind, each as JSON."""
@@ -40,7 +40,7 @@ class Observed(Value, frozen=True):
     """One cluster at `now_s` of its own clock.
 
     `forecast` holds what the scheduler wrote as START on each workload; `problems` the objects that could not be
-    read, and why; `context` what job templates refer to.
+    read, and why.
     """
 
     snapshot: Snapshot
@@ -48,21 +48,24 @@ class Observed(Value, frozen=True):
     ended: tuple[Ended, ...] = ()
     forecast: dict[str, str] = {}
     problems: tuple[str, ...] = ()
-    context: Context = Context()
 
 
-def observed(listed: Listed, now_s: int) -> Observed:
-    """What these objects say at `now_s`."""
+def mirrored(listed: Listed) -> Mirror:
+    """A mirror that holds these objects."""
     mirror = Mirror()
     for kind in KINDS:
         for source in listed.get(kind, ()):
             mirror.put(kind, msgspec.json.decode(source, type=_Named).metadata.key, source)
+    return mirror
+
+
+def observed(mirror: Mirror, workloads: Iterable[bytes], now_s: int) -> Observed:
+    """What a mirror says at `now_s`; `workloads` are the Workload objects it was made of."""
     return Observed(
         snapshot=mirror.snapshot(),
         now_s=now_s,
         problems=tuple(f"{name}: {error}" for name, error in mirror.problems.items()),
-        context=mirror.context(),
-        **_workload_notes(listed.get(WORKLOAD, ())),
+        **_workload_notes(workloads),
     )
 
 

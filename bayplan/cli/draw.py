@@ -16,7 +16,6 @@ from bayplan.cli.words import count, gpus
 
 SIGNS = {"whole": "■", "slice": "▤", "free": "·", "stranded": "×"}
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "bright_red", "bright_cyan", "bright_magenta")
-_ROOM = 34  # columns kept for what a line says about its rack
 
 
 def colours(teams: Iterable[str]) -> dict[str, str]:
@@ -28,15 +27,17 @@ def map_picture(view: MapView, width: int, *, names: bool) -> RenderableType:
     """The whole map with its legend and sums; with `names`, every node is named."""
     palette = colours(view.teams)
     label = max((len(r.name) for r in view.racks), default=0)
-    drawn = [(rack, _rack(rack, palette, width - label - 2, names)) for rack in view.racks]
+    remarks = _remarks(view, width - label - 2, names)
+    room = width - label - 2 - (0 if names else max(map(len, remarks), default=0) + 2)
+    drawn = [(rack, _rack(rack, palette, room, names)) for rack in view.racks]
     edge = max((len(line) for _, lines in drawn for line in lines), default=0)
     rows: list[RenderableType] = [_legend(palette), Text()]
     block: tuple[str, ...] | None = None
-    for rack, lines in drawn:
+    for (rack, lines), remark in zip(drawn, remarks, strict=True):
         if block is not None and rack.path[:-1] != block:
             rows.append(Text())
         block = rack.path[:-1]
-        said = Text(_said(rack.totals), style="dim")
+        said = Text(remark, style="dim")
         for i, line in enumerate(lines):
             text = Text().append(f"{'' if i else rack.name:<{label}}  ", style="bold").append(line)
             if i == len(lines) - 1 and not names:
@@ -100,14 +101,22 @@ def _legend(palette: Mapping[str, str]) -> Text:
     return legend
 
 
+def _remarks(view: MapView, width: int, names: bool) -> list[str]:
+    """What every rack's line says behind its nodes: short where the long form would break the rows."""
+    long = [_said(r.totals) for r in view.racks]
+    widest = max((sum(len(n.cards) + 1 for n in r.nodes) for r in view.racks), default=0)
+    if names or widest + max(map(len, long), default=0) + 1 <= width:
+        return long
+    return [f"{r.totals.free} of {r.totals.gpus} free" for r in view.racks]
+
+
 def _rack(rack: Rack, palette: Mapping[str, str], width: int, names: bool) -> list[Text]:
-    """The nodes of a rack, in as many lines as they need; without names there is room for a remark beside them."""
+    """The nodes of a rack, in as many lines as they need."""
     blocks = [_node(node, palette, names) for node in rack.nodes]
-    room = max(width - (0 if names else _ROOM), max(len(b) for b in blocks))
     lines = [Text()]
     for block in blocks:
         gap = ("  " if names else " ") if lines[-1] else ""
-        if lines[-1] and len(lines[-1]) + len(gap) + len(block) > room:
+        if lines[-1] and len(lines[-1]) + len(gap) + len(block) > width:
             lines.append(Text())
             gap = ""
         lines[-1].append(gap).append(block)

@@ -93,7 +93,7 @@ def why_view(seen: Observed, policy: Policy, name: str, *, namespace: str = "") 
     order = {d.workload: i for i, d in enumerate(plan.decisions)}
     found.sort(key=lambda w: (order.get(w.key, len(order)), w.key))
     return (
-        *(_why(seen, policy, plan, w) for w in found),
+        *(answer(seen, policy, plan, w) for w in found),
         *(_over(e, seen.now_s) for e in sorted(ended, key=lambda e: -e.ended_s)),
     )
 
@@ -132,7 +132,8 @@ def _pods(snapshot: Snapshot) -> dict[str, list[Pod]]:
 # --- one answer ---------------------------------------------------------------------------------------------------
 
 
-def _why(seen: Observed, policy: Policy, plan: Plan, workload: Workload) -> Why:
+def answer(seen: Observed, policy: Policy, plan: Plan, workload: Workload) -> Why:
+    """The answer for one workload of the snapshot that `plan` was made of."""
     decision = next((d for d in plan.decisions if d.workload == workload.key and isinstance(d, Hold | Place)), None)
     base = _base(seen, workload)
     if isinstance(decision, Hold):

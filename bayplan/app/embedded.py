@@ -1,0 +1,214 @@
+"""The embedded cluster, wired: store, API server, controllers, kubelets, scheduler loop, journal and stream of work.
+
+Two threads beside the caller's: the API server's, and the one that runs controllers, kubelets and the scheduler.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bayplan.app.checks import selector_errors
+from bayplan.app.clock import Clock
+from bayplan.app.errors import BadInput
+from bayplan.app.forecaster import Forecaster
+from bayplan.app.home import Home
+from bayplan.app.kubeconfig import CLOCK_EXTENSION
+from bayplan.app.stream import Stream
+from bayplan.audit import audit
+from bayplan.clusters.embedded import Store
+from bayplan.clusters.embedded.body import EmbeddedCluster
+from bayplan.clusters.embedded.disk import StoreFileError
+from bayplan.clusters.embedded.errors import ApiError, FieldError, bad_value
+from bayplan.clusters.embedded.kinds import Kind
+from bayplan.clusters.embedded.kubeconfig import write_kubeconfig
+from bayplan.clusters.embedded.server import AddressInUse, Server
+from bayplan.clusters.simulator.fleetfile import Fleet
+from bayplan.clusters.simulator.objects import fleet_objects
+from bayplan.core import decide, describe
+from bayplan.model.plan import Plan
+from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
+from bayplan.runtime import Applied, Cycle, Journal, JournalError, Loop, Temporary
+from bayplan.wire.kinds import group_kind
+
+REAL_PAUSE_S = 0.5  # the longest the loop sleeps through a request to stop
+IDLE_LOOK_S = 15  # seconds of the wall after which an unchanged world is looked at again
+_FLEET = ("configmaps", "kube-system", "bayplan-fleet")
+
+
+class Embedded:
+    """A cluster that runs in this process until `stop`; `failure` is set if its loop has ended by itself."""
+
+    def __init__(
+        self,
+        home: Home,
+        fleet: Fleet,
+        *,
+        port: int = 0,
+        speed: int = 1,
+        stream: bool = True,
+        policy: Policy | None = None,
+        watcher: Callable[[Cycle], None] | None = None,
+    ) -> None:
+        """Opens or creates the cluster of `home` and starts it.
+
+        Raises BadInput (another fleet lives there, the port or the file is in use).
+        """
+        home.path.mkdir(parents=True, exist_ok=True)
+        self.home, self.policy = home, policy or Policy()
+        self.clock = Clock(home.clock, speed=speed)
+        self.failure: Exception | None = None
+        self.hiccup = ""
+        self._stopped = threading.Event()
+        self.store = _open(home, self.clock)
+        self.is_new = _furnish(self.store, fleet, home)
+        self.forecaster = Forecaster(self.policy, self.clock.now_s)
+        self.body = EmbeddedCluster(self.store, describe=describe, forecast=self.forecaster)
+        self._paced = _Paced(self.body, self.clock, Stream(self.store, fleet, self.clock.now_s()) if stream else None)
+        try:
+            self.server = Server(self.store, port=port, pod_logs=self.body.kubelets.logs)
+        except AddressInUse as error:
+            self._close()
+            raise BadInput("--port", "", str(error)) from error
+        _kubeconfig(home.kubeconfig, self.server.url, self.clock)
+        self._watcher = watcher
+        self._thread = threading.Thread(target=self._run, name="bayplan-loop", daemon=True)
+        self._thread.start()
+
+    @property
+    def kubectl(self) -> str:
+        """The command line that looks into this cluster."""
+        return f"kubectl --kubeconfig {_shown(self.home.kubeconfig)}"
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for the loop to end by itself; whether it has."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Stops everything; what was acknowledged is on disk."""
+        self._stopped.set()
+        self._thread.join()
+        self.server.stop()
+        self._close()
+
+    def _close(self) -> None:
+        self.forecaster.close()
+        self.body.close()
+        self.store.close()
+        self.clock.save()
+
+    def _run(self) -> None:
+        try:
+            with Journal(self.home.journal) as journal:
+                Loop(
+                    self._paced,
+                    self.clock,
+                    decide=decide,
+                    audit=audit,
+                    policy=self.policy,
+                    journal=journal,
+                    watcher=self._saw,
+                    failed=self._failed,
+                    tick_s=IDLE_LOOK_S * self.clock.speed,
+                ).run(self._stopped.is_set)
+        except (Exception, JournalError) as error:
+            self.failure = error
+
+    def _saw(self, cycle: Cycle) -> None:
+        self.hiccup = cycle.findings[0] if cycle.findings else ""
+        self.clock.save()
+        if self._watcher:
+            self._watcher(cycle)
+
+    def _failed(self, error: Temporary) -> None:
+        self.hiccup = str(error)
+
+
+@contextmanager
+def running(embedded: Embedded) -> Iterator[Embedded]:
+    """Stops the cluster at the end, however it comes."""
+    try:
+        yield embedded
+    finally:
+        embedded.stop()
+
+
+class _Paced:
+    """The body, with its waits in seconds of the wall and the stream of work fed in."""
+
+    def __init__(self, body: EmbeddedCluster, clock: Clock, stream: Stream | None) -> None:
+        self._body, self._clock, self._stream = body, clock, stream
+
+    def observe(self) -> Snapshot:
+        if self._stream is not None:
+            self._stream.step(self._clock.now_s())
+        return self._body.observe()
+
+    def apply(self, plan: Plan) -> Applied:
+        return self._body.apply(plan)
+
+    def wait(self, seconds: float) -> bool:
+        due = (self._body.due_s(), self._stream.due_s() if self._stream else None)
+        ahead_s = min((at - self._clock.now() for at in due if at is not None), default=seconds)
+        return self._body.wait(max(0.0, min(REAL_PAUSE_S, min(seconds, ahead_s) / self._clock.speed)))
+
+
+def _open(home: Home, clock: Clock) -> Store:
+    try:
+        return Store(str(home.database), now=clock.date, validators=(_selectors_compile,))
+    except StoreFileError as error:
+        raise BadInput("--data", "", f"{error} (is `bayplan up` running there already?)") from error
+
+
+def _selectors_compile(kind: Kind, obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
+    """The API refuses selectors that do not compile, as a real one does."""
+    if kind.group != "resource.k8s.io" or (old is not None and old.get("spec") == obj.get("spec")):
+        return []
+    return [bad_value(path, "CEL", message) for path, message in selector_errors(obj)]
+
+
+def _furnish(store: Store, fleet: Fleet, home: Home) -> bool:
+    """Fills a new cluster with the fleet; whether it was new. Raises BadInput if another fleet lives there."""
+    marker = store.find(*_FLEET)
+    if marker is not None:
+        lives = marker["data"]["name"]
+        if lives != fleet.metadata.name:
+            raise BadInput("--fleet", "", f"{home.path} holds the fleet {lives!r}; name another --data directory")
+        return False
+    resources = {(k.group, k.kind): k.resource for k in store.kinds}
+    try:
+        with store.transaction():
+            for obj in fleet_objects(fleet):
+                resource = resources.get(group_kind(obj))
+                if resource is None:
+                    raise BadInput("--fleet", f"objects: {obj['kind']}", "no such kind in the embedded cluster")
+                space = obj["metadata"].get("namespace")
+                store.create(resource, space, obj)
+            store.create(*_FLEET[:2], {"metadata": {"name": _FLEET[2]}, "data": {"name": fleet.metadata.name}})
+    except ApiError as error:
+        raise BadInput("--fleet", "", error.message) from error
+    return True
+
+
+def _kubeconfig(path: Path, url: str, clock: Clock) -> None:
+    """The kubeconfig, with the cluster's time beside its address (kubectl passes over extensions)."""
+    write_kubeconfig(path, url)
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    time = {"began": clock.began, "start": clock.start, "speed": clock.speed}
+    config["clusters"][0]["cluster"]["extensions"] = [{"name": CLOCK_EXTENSION, "extension": time}]
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    partial.replace(path)
+
+
+def _shown(path: Path) -> str:
+    """The path as one would type it here."""
+    full = path.resolve()
+    return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else str(full)
