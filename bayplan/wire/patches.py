@@ -94,7 +94,7 @@ def allocate(claim: Json, allocation: AllocationResult, pod: str, pod_uid: str) 
     reserved = status.get("reservedFor") or []
     has_pod = any(r.get("uid") == pod_uid for r in reserved)
     changed: Patch = {}
-    if not status.get("allocation"):
+    if status.get("allocation") is None:
         changed["allocation"] = codec.to_builtins(allocation)
     if not has_pod:
         changed["reservedFor"] = [*reserved, {"resource": "pods", "name": pod, "uid": pod_uid}]

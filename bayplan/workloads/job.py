@@ -12,10 +12,10 @@ from bayplan.workloads.base import JobKind, Path, PodSetSource, at, by_condition
 TOPOLOGY_KEY: Path = ("scheduling", "schedulingConstraints", "topology", 0, "key")
 
 
-def pods_at_once(spec: Json) -> int:
-    """How many pods of a Job run at the same time at most."""
-    parallelism = count_at(spec, ("parallelism",), 1)
-    return min(parallelism, count_at(spec, ("completions",), parallelism))
+def pods_at_once(source: Json, path: Path) -> int:
+    """How many pods of the Job whose spec stands at `path` run at the same time at most."""
+    parallelism = count_at(source, (*path, "parallelism"), 1)
+    return min(parallelism, count_at(source, (*path, "completions"), parallelism))
 
 
 def _gangs(job: Json, context: Context) -> Mapping[str, tuple[PodSetSource, ...]]:
@@ -23,7 +23,7 @@ def _gangs(job: Json, context: Context) -> Mapping[str, tuple[PodSetSource, ...]
     minimum = at(job, ("metadata", "annotations", MIN_PARALLELISM))
     main = PodSetSource(
         name="main",
-        count=pods_at_once(object_at(job, ("spec",))),
+        count=pods_at_once(job, ("spec",)),
         template=object_at(job, path),
         path=path,
         min_count=int(minimum) if minimum and minimum.isdigit() else None,

@@ -18,7 +18,7 @@ def _gangs(jobset: Json, context: Context) -> Mapping[str, tuple[PodSetSource, .
 
 def _pod_set(jobset: Json, path: Path) -> PodSetSource:
     replicated = object_at(jobset, path)
-    width = pods_at_once(object_at(jobset, (*path, "template", "spec")))
+    width = pods_at_once(jobset, (*path, "template", "spec"))
     template: Path = (*path, "template", "spec", "template")
     name = replicated.get("name")
     if not isinstance(name, str) or not name:

@@ -33,7 +33,7 @@ def _runtime(job: Json, context: Context) -> Json:
 def _step(job: Json, runtime: Json, path: Path) -> PodSetSource:
     """One replicated job of the runtime; the one marked as trainer takes its size and resources from the TrainJob."""
     template = object_at(runtime, (*path, "template", "spec", "template"))
-    width = pods_at_once(object_at(runtime, (*path, "template", "spec")))
+    width = pods_at_once(runtime, (*path, "template", "spec"))
     count = count_at(runtime, (*path, "replicas"), 1) * width
     if at(runtime, (*path, "template", "metadata", "labels", _STEP)) == "trainer":
         nodes = count_at(runtime, ("spec", "mlPolicy", "numNodes"), count)

@@ -106,7 +106,7 @@ class Carrier:
     def _reserve(self, key: str, allocation: AllocationResult | None, pod: Pod) -> None:
         namespace, _, name = key.partition("/")
         claim = self._store.get(CLAIMS, namespace, name)
-        if allocation is None and not (claim.get("status") or {}).get("allocation"):
+        if allocation is None and (claim.get("status") or {}).get("allocation") is None:
             raise _Stale(f"claim {key} has no devices")
         patch = patches.allocate(claim, allocation or AllocationResult(), pod.name, pod.uid)
         if patch is not None:
