@@ -10,6 +10,7 @@ for one pod belong to nobody's quota.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from functools import cached_property
 from typing import TypeVar
 
 from bayplan.audit.aftermath import Aftermath
@@ -32,11 +33,16 @@ class Charger:
         self._classes = after.snapshot.device_classes
         self._templates: dict[int, tuple[dict[str, int], bool]] = {}
         self._allocations = _allocations(after)
-        self._largest: dict[str, int] = {}
-        for spec in (s.spec for s in after.snapshot.slices):
+
+    @cached_property
+    def _largest(self) -> dict[str, int]:
+        """The largest value, in billionths, of each capacity that can be shared."""
+        largest: dict[str, int] = {}
+        for spec in (s.spec for s in self._after.snapshot.slices):
             for device in spec.devices:
                 for name, capacity in device.capacity.items() if device.allow_multiple_allocations else ():
-                    self._largest[name] = max(self._largest.get(name, 0), capacity.value.nano)
+                    largest[name] = max(largest.get(name, 0), capacity.value.nano)
+        return largest
 
     def charges(self, workload: Workload) -> Charges:
         """The whole workload, all its pods, whether they exist yet or not."""
@@ -89,6 +95,8 @@ class Charger:
             return 0
         count = asked.count if asked.allocation_mode != "All" else max(1, devices)
         requests = asked.capacity.requests if asked.capacity else {}
+        if not requests:
+            return UNIT * count
         shares = [UNIT * amount.nano // self._largest[n] for n, amount in requests.items() if self._largest.get(n)]
         return count * min(UNIT, max(shares, default=UNIT))
 
