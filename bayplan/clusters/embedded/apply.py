@@ -27,6 +27,8 @@ from bayplan.clusters.embedded.ownership import (
 Object = dict[str, Any]
 # Who wrote when a caller in this process names no manager.
 DEFAULT_MANAGER = "bayplan"
+# `kubectl apply --server-side` continues what `kubectl apply` began: the same person, no conflict.
+_CLIENT_SIDE_APPLY = "kubectl-client-side-apply"
 
 
 def track(old: Mapping[str, Any] | None, new: Object, rules: Rules, manager: str, subresource: str, now: str) -> None:
@@ -78,7 +80,7 @@ def apply(
     others = [each for each in managers if each.identity != me.identity]
     mine = next((each for each in managers if each.identity == me.identity), None)
     changed = {path for path, value in wanted.items() if path not in have or have[path] != value}
-    _settle_conflicts(others, changed, force)
+    _settle_conflicts(manager, others, changed, force)
     merged: Object = _merge(copy.deepcopy(live), applied, rules, ())
     if mine is not None:
         _give_up(merged, mine.paths - me.paths, others, wanted, rules)
@@ -96,9 +98,13 @@ def _before_first_apply(live: Mapping[str, Any], have: Leaves) -> Manager:
     return Manager("before-first-apply", "Update", live["apiVersion"], "", created, set(have))
 
 
-def _settle_conflicts(others: list[Manager], changed: set[FieldPath], force: bool) -> None:
+def _settle_conflicts(me: str, others: list[Manager], changed: set[FieldPath], force: bool) -> None:
     """Refuse, or with `force` take the disputed fields away from their owners."""
     disputes = [(each, sorted(path for path in each.paths & changed if not _item(path))) for each in others]
+    for each, paths in disputes:
+        if me == "kubectl" and each.name == _CLIENT_SIDE_APPLY:
+            each.paths -= set(paths)
+            paths.clear()
     disputes = [(each, paths) for each, paths in disputes if paths]
     if disputes and not force:
         raise _conflict(disputes)

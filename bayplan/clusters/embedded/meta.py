@@ -29,6 +29,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUALIFIED_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_KEY_HELP = "a label key is [prefix/]name, name of at most 63 of A-Z a-z 0-9 - _ ."
 _SUBDOMAIN_HELP = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start"
     " and end with an alphanumeric character"
@@ -93,7 +94,10 @@ def check_metadata(kind: Kind, meta: Mapping[str, Any]) -> list[FieldError]:
         errors += check_label(f"metadata.labels.{key}" if not isinstance(value, str) else "metadata.labels", key, value)
     annotations = meta.get("annotations") or {}
     if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
-        errors.append(bad_value("metadata.annotations", annotations, "expected a map of strings"))
+        return [*errors, bad_value("metadata.annotations", annotations, "expected a map of strings")]
+    for key in annotations:
+        if not is_qualified(key.lower()):
+            errors.append(bad_value("metadata.annotations", key, _KEY_HELP.replace("label", "annotation")))
     return errors + _check_owners(meta.get("ownerReferences") or [])
 
 
@@ -112,11 +116,19 @@ def _check_name(kind: Kind, name: object) -> list[FieldError]:
     return []
 
 
+def is_qualified(key: str) -> bool:
+    prefix, _, short = key.rpartition("/")
+    return len(short) <= 63 and bool(_QUALIFIED_NAME.fullmatch(short)) and (not prefix or is_subdomain(prefix))
+
+
+def is_subdomain(name: str) -> bool:
+    return len(name) <= 253 and bool(_SUBDOMAIN.fullmatch(name))
+
+
 def check_label(field: str, key: str, value: object) -> list[FieldError]:
     """A label's key (optional DNS prefix, name of at most 63 characters) and value."""
-    prefix, _, short = key.rpartition("/")
-    if len(short) > 63 or not _QUALIFIED_NAME.fullmatch(short) or (prefix and not _SUBDOMAIN.fullmatch(prefix)):
-        return [bad_value(field, key, "a label key is [prefix/]name, name of at most 63 of A-Z a-z 0-9 - _ .")]
+    if not is_qualified(key):
+        return [bad_value(field, key, _KEY_HELP)]
     if not isinstance(value, str):
         return [bad_value(field, value, "a label value must be a string")]
     if len(value) > 63 or (value and not _QUALIFIED_NAME.fullmatch(value)):
