@@ -128,7 +128,9 @@ class Judge:
         for request in given.spec.devices.requests:
             asked = _alternatives(request)
             names = [name for name in asked if name in served] or list(asked)[:1]
-            if len(names) > 1:
+            if not names:
+                yield ClassMissing(given.claim, request.name, "(none)")
+            elif len(names) > 1:
                 yield AlternativesMixed(given.claim, request.name, tuple(names))
             else:
                 yield from self._request(given, names[0], asked[names[0]], served.get(names[0], []))

@@ -365,6 +365,12 @@ CASES: list[tuple[str, Snapshot, Plan, Spoil, type[Finding]]] = [
         f.RequestUnknown,
     ),
     ("the device class is missing", *ONE, claim("one", device_class_name="tpu"), f.ClassMissing),
+    (
+        "a request says nothing of what it asks",
+        *ONE,
+        both(request("one", lambda r: DeviceRequest(name="gpu")), results("one", lambda r: ())),
+        f.ClassMissing,
+    ),
     ("the class selects partitions", *ONE, claim("one", device_class_name=MIG), f.SelectorUnmet),
     ("the request selects partitions", *ONE, claim("one", selectors=(SELECTOR,)), f.SelectorUnmet),
     ("the selector does not compile", *ONE, claim("one", selectors=(BROKEN,)), f.SelectorUnmet),
