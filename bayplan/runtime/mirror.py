@@ -17,6 +17,7 @@ from bayplan.model.workload import Pod, Workload
 from bayplan.wire.devices import resource_claim_template
 from bayplan.wire.errors import Malformed
 from bayplan.wire.kinds import READERS
+from bayplan.wire.names import WORKLOAD as WORKLOAD_NAME
 from bayplan.wire.pods import PodObject, pod
 from bayplan.wire.read import Json, parsed, read
 from bayplan.wire.workload import Context, WorkloadObject, claims_named, workload
@@ -166,7 +167,7 @@ class Mirror:
 
     def _member(self, obj: PodObject, read_: Pod) -> Pod:
         """The pod with the Workload it belongs to, where its own annotation does not say."""
-        owner = read_.workload or self._workloads.of_owners(_owner_uids(obj))
+        owner = self._workloads.of_owners(_owner_uids(obj))
         owning = self._workloads.objects.get(owner)
         if owning is None or (read_.workload and read_.pod_set):
             return read_
@@ -272,25 +273,27 @@ class _Pods:
 
 
 def _owner_uids(obj: PodObject) -> tuple[str, ...]:
-    """What a Workload that holds this pod may name as its owner: the pod, its controller, its group."""
+    """What a Workload that holds this pod may be known by: its name, or as owner the pod, its controller, its group."""
     controller = obj.metadata.controller()
     group = group_name(obj)
+    named = obj.metadata.annotations.get(WORKLOAD_NAME)
     return (
+        *((_stands_for("workload", obj.metadata.namespace, named),) if named else ()),
         obj.metadata.uid,
         *((controller.uid,) if controller else ()),
-        *((_group_uid(obj.metadata.namespace, group),) if group else ()),
+        *((_stands_for("group", obj.metadata.namespace, group),) if group else ()),
     )
 
 
 def _references(obj: WorkloadObject) -> tuple[str, ...]:
     meta = obj.metadata
-    groups = (_group_uid(meta.namespace, o.name) for o in meta.owner_references if o.kind == "PodGroup")
-    return (*(o.uid for o in meta.owner_references), *groups)
+    groups = (_stands_for("group", meta.namespace, o.name) for o in meta.owner_references if o.kind == "PodGroup")
+    return (_stands_for("workload", meta.namespace, meta.name), *(o.uid for o in meta.owner_references), *groups)
 
 
-def _group_uid(namespace: str, name: str) -> str:
-    """Stands for a PodGroup, which pods name and do not point to."""
-    return f"{namespace}/podgroup/{name}"
+def _stands_for(what: str, namespace: str, name: str) -> str:
+    """Takes the place of a uid where pods point by name."""
+    return f"{what} {namespace}/{name}"
 
 
 def _equal(old: Any, new: Any) -> bool:
