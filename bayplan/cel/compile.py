@@ -43,6 +43,7 @@ from bayplan.cel.values import (
     index,
     is_missing,
     lookup,
+    sorted_keys,
 )
 
 
@@ -58,14 +59,18 @@ class Program:
 
     def __init__(self, root: Node, variables: Root, limit: int, metered: bool) -> None:
         compiler = _Compiler(variables, metered)
-        self._run = compiler.compile(root)
+        self.run = compiler.compile(root)
         self._slots = [None] * compiler.slots
         self._limit = limit
+
+    def frame(self, given: Value) -> Frame:
+        """What `run` works on."""
+        return [given, self._limit, *self._slots]
 
     def evaluate(self, given: Value) -> Value:
         """The value for an input; raises EvalError."""
         try:
-            return self._run([given, self._limit, *self._slots])
+            return self.run(self.frame(given))
         except Cancelled as stop:
             raise EvalError(str(stop)) from None
 
@@ -376,7 +381,7 @@ def _items_of(value: Value) -> Sequence[Value]:
     if isinstance(value, tuple):
         return value
     if isinstance(value, dict):
-        return tuple(value)
+        return sorted_keys(value)
     raise EvalError(f"got '{go_type(value)}', expected iterable type")
 
 
@@ -384,5 +389,5 @@ def _pairs_of(value: Value) -> Sequence[tuple[Value, Value]]:
     if isinstance(value, tuple):
         return list(enumerate(value))
     if isinstance(value, dict):
-        return list(value.items())
+        return [(key, value[key]) for key in sorted_keys(value)]
     raise EvalError(f"got '{go_type(value)}', expected iterable type")

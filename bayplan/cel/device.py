@@ -81,7 +81,7 @@ class DeviceView(msgspec.Struct, frozen=True):
 
 def _by_domain(entries: Iterable[tuple[str, Value]], driver: str) -> dict[str, dict[str, Value]]:
     result: dict[str, dict[str, Value]] = {}
-    for name, value in entries:
+    for name, value in sorted(entries, key=lambda entry: entry[0]):
         domain, slash, identifier = name.partition("/")
         if slash:
             result.setdefault(domain, {})[identifier] = value
@@ -118,8 +118,11 @@ class Selector:
     def key(self, device: DeviceView) -> tuple[Value, ...]:
         """A hashable value: devices with equal keys get the same answer (or the same error)."""
         if self.reads is None:
-            return (device.unsupported, _frozen(device.attributes), _frozen(device.capacity), device.driver)
+            return device.unsupported, *[_frozen(_read(device, (field,))) for field in _FIELDS]
         return (device.unsupported, *[_frozen(_read(device, read)) for read in self.reads])
+
+
+_FIELDS = ("driver", "attributes", "capacity", "allowMultipleAllocations")
 
 
 def _read(device: DeviceView, read: Read) -> Value:

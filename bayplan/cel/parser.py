@@ -178,22 +178,29 @@ class _Parser:
         token = self._peek()
         if self._skip("!"):
             return self._repeated_unary(token, "!", "!_")
-        if self._at("-"):
-            after = self._tokens[self._next + 1]
-            if after.kind == "value" and type(after.value) in (int, float):
-                self._next += 2
-                return self._member(Literal(token.position, -after.value))
+        if self._at("-") and not self._at_negative_number():
             self._next += 1
             return self._repeated_unary(token, "-", "-_")
-        return self._member(self._primary())
+        return self._operand()
 
     def _repeated_unary(self, token: Token, op: str, function: str) -> Node:
         """`!!!a`: pairs cancel out, as in upstream's grammar."""
         count = 1
-        while self._skip(op):
+        while self._at(op) and not self._at_negative_number():
+            self._next += 1
             count += 1
-        operand = self._member(self._primary())
+        operand = self._operand()
         return self._built(Call(token.position, function, None, [operand])) if count % 2 else operand
+
+    def _at_negative_number(self) -> bool:
+        """A minus sign before a number is part of it: `-1.size()` is `(-1).size()`."""
+        return self._at("-") and type(self._tokens[self._next + 1].value) in (int, float)
+
+    def _operand(self) -> Node:
+        if not self._at_negative_number():
+            return self._member(self._primary())
+        position = self._take().position
+        return self._member(Literal(position, -self._take().value))
 
     def _member(self, node: Node) -> Node:
         while True:

@@ -229,6 +229,11 @@ def lookup(mapping: Mapping[Value, Value], key: Value) -> Value:
     return value
 
 
+def sorted_keys(mapping: Mapping[Value, Value]) -> list[Value]:
+    """The order in which macros walk a map: the language leaves it open, the same map must give the same walk."""
+    return sorted(mapping, key=lambda key: (isinstance(key, str), key))
+
+
 def show_key(key: Value) -> str:
     return str(key).lower() if isinstance(key, bool) else str(key)
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.cel import CompileError, DeviceView, EvalError, Semver, compile_selector
+from bayplan.cel import MAX_COST, CompileError, DeviceView, EvalError, Semver, compile_selector
+from bayplan.cel.parser import parse
 from bayplan.cel.values import INT_MAX, INT_MIN
 from bayplan.model.quantity import Quantity
-from tests.cel.evaluate import value_of
+from tests.cel.evaluate import bracketed, spent_on, value_of
 
 INTS = st.one_of(st.integers(-20, 20), st.integers(INT_MIN + 1, INT_MAX))
 DEVICE = DeviceView.of(
@@ -194,16 +195,16 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         inner.map(lambda t: f"!{t}"),
         inner.map(lambda t: f"dyn({t})"),
         inner.map(lambda t: f"[dyn({t})]"),
-        inner.map(lambda t: f"has({t}.a)"),
+        inner.map(lambda t: f"has(({t}).a)"),
     )
 
 
 EXPRESSIONS = st.recursive(_LEAVES, _grown, max_leaves=8)
 
 
-def _answer(expression: str, metered: bool) -> str:
+def _answer(expression: str, metered: bool, device: DeviceView = DEVICE) -> str:
     try:
-        return repr(value_of(expression, DEVICE, metered))
+        return repr(value_of(expression, device, metered))
     except EvalError as error:
         return f"error {error}"
 
@@ -236,3 +237,59 @@ def test_any_text_compiles_or_is_refused(text: str) -> None:
         compile_selector(text)
     except CompileError as error:
         assert "\n" not in str(error)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EXPRESSIONS)
+def test_no_evaluation_costs_more_than_estimated(expression: str) -> None:
+    try:
+        selector = compile_selector(f"[dyn({expression})] != []")
+    except CompileError:
+        return
+    if selector.max_cost < MAX_COST:
+        assert spent_on(selector.expression, DEVICE) <= selector.max_cost
+
+
+_VALUES = st.sampled_from([True, 1, 2, "1", "text", Semver.parse("1.0.0"), ("x",), (1,), (True,), ()])
+_DEVICES = st.builds(
+    DeviceView.of,
+    st.sampled_from(["d", "e"]),
+    st.dictionaries(st.sampled_from(["s", "b", "i", "e/s"]), _VALUES, max_size=3).map(lambda named: named.items()),
+    st.dictionaries(st.just("q"), st.sampled_from([Quantity.of(1), Quantity.parse("3Gi")])).map(
+        lambda named: named.items()
+    ),
+    st.booleans(),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(EXPRESSIONS, _DEVICES, _DEVICES)
+def test_devices_with_equal_keys_get_the_same_answer(expression: str, one: DeviceView, other: DeviceView) -> None:
+    try:
+        selector = compile_selector(f"[dyn({expression})] != []")
+    except CompileError:
+        return
+    if selector.key(one) == selector.key(other):
+        assert _answer(expression, False, one) == _answer(expression, False, other)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EXPRESSIONS)
+def test_an_expression_with_every_bracket_written_is_the_same_expression(expression: str) -> None:
+    shown = bracketed(parse(expression))
+    assert bracketed(parse(shown)) == shown
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("a + b * c - d", "((a + (b * c)) - d)"),
+        ("a || b && c == d in e", "(a || (b && ((c == d) in e)))"),
+        ("!a.b[c].d(-e)", "(!(((a.b))[c]).d((-e)))"),
+        ("a ? b : c ? d : e", "(a ? b : (c ? d : e))"),
+        ("a < b == c", "((a < b) == c)"),
+        ("a && b && c || d", "((a && b && c) || d)"),
+    ],
+)
+def test_operators_bind_as_in_the_specification(expression: str, shown: str) -> None:
+    assert bracketed(parse(expression)) == shown
