@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bayplan.cel.ast import Call
-from bayplan.cel.cost import CHARGES
+from bayplan.cel.charges import CHARGES
 from bayplan.cel.errors import NO_OVERLOAD, EvalError
 from bayplan.cel.frame import Closure, Constant, Frame, charge
 from bayplan.cel.registry import Implementation, Overload

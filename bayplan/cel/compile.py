@@ -25,8 +25,8 @@ from bayplan.cel.ast import (
     SortBy,
 )
 from bayplan.cel.calls import dispatched, folded, metered_call, specialised
+from bayplan.cel.charges import FOLD_END, FOLD_START, FOLD_STEP, LIST_COST, MAP_COST
 from bayplan.cel.checker import TYPE_IDENTS, qualified_name
-from bayplan.cel.cost import FOLD_END, FOLD_START, FOLD_STEP, LIST_COST, MAP_COST
 from bayplan.cel.errors import NO_OVERLOAD, Cancelled, EvalError
 from bayplan.cel.folds import FOLDS, insert
 from bayplan.cel.frame import FIRST_SLOT, NO_FRAME, Closure, Constant, Frame, charge

@@ -15,9 +15,10 @@ import msgspec
 
 from bayplan.cel import library
 from bayplan.cel.ast import Call, Node
+from bayplan.cel.charges import UNLIMITED
 from bayplan.cel.checker import Environment, Problem, check
 from bayplan.cel.compile import Program
-from bayplan.cel.cost import SCALAR, UNLIMITED, Shape, estimate
+from bayplan.cel.cost import MAX_INCLUDES, SCALAR, Shape, estimate
 from bayplan.cel.errors import CompileError, EvalError
 from bayplan.cel.frame import Closure, Frame
 from bayplan.cel.lexer import SourceError
@@ -41,7 +42,6 @@ from bayplan.model.semver import Semver
 
 MAX_EXPRESSION_BYTES = 10 * 1024
 MAX_COST = 1_000_000
-MAX_INCLUDES = 48
 
 Attribute: TypeAlias = (
     bool | int | str | Semver | tuple[bool, ...] | tuple[int, ...] | tuple[str, ...] | tuple[Semver, ...]

@@ -5,16 +5,15 @@ Flags (`i m s U`), escapes, classes and case folding are resolved here, so an en
 
 from __future__ import annotations
 
-import unicodedata
-from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import msgspec
 
-Ranges: TypeAlias = tuple[tuple[int, int], ...]
+from bayplan.cel.re2.sets import CATEGORIES, MAX_CODE, PERL, POSIX, Ranges, category, folded, negated, normal
+
 Assertion = Literal["text-start", "text-end", "line-start", "line-end", "word", "not-word"]
 
-MAX_CODE = 0x10FFFF
+_CONTROL = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
 # Go's limits: a repetition counts to 1000, nested ones multiply to no more; groups nest 1000 deep (we: 50).
 MAX_REPEAT = 1000
 MAX_NESTING = 50
@@ -57,85 +56,6 @@ class Repeat(msgspec.Struct, frozen=True):
 Tree: TypeAlias = "Chars | Assert | Sequence | Choice | Repeat"
 
 EMPTY = Sequence(())
-
-
-# -- sets of characters
-
-
-def normal(ranges: list[tuple[int, int]]) -> Ranges:
-    """Sorted and merged."""
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = merged[-1][0], max(merged[-1][1], high)
-        else:
-            merged.append((low, high))
-    return tuple(merged)
-
-
-def negated(ranges: Ranges) -> Ranges:
-    result, next_code = [], 0
-    for low, high in ranges:
-        if low > next_code:
-            result.append((next_code, low - 1))
-        next_code = high + 1
-    if next_code <= MAX_CODE:
-        result.append((next_code, MAX_CODE))
-    return tuple(result)
-
-
-def folded(ranges: Ranges) -> Ranges:
-    """With the other cases of every letter; exact for ranges of up to a thousand characters, ASCII beyond."""
-    more = list(ranges)
-    for low, high in ranges:
-        if high - low > 1000:
-            low, high = low, min(high, 0x7F)
-        for code in range(low, high + 1):
-            char = chr(code)
-            others = {char.lower(), char.upper(), *_FOLD_EXTRAS.get(char.lower(), "")}
-            more.extend((ord(other), ord(other)) for other in others if len(other) == 1)
-    return normal(more)
-
-
-# Letters outside ASCII that fold to ASCII ones: long s and the Kelvin sign.
-_FOLD_EXTRAS = {"s": "ſsS", "k": "\u212akK", "ſ": "sSſ"}
-
-_DIGIT: Ranges = ((48, 57),)
-_SPACE: Ranges = ((9, 10), (12, 13), (32, 32))
-_WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
-_PERL = {"d": _DIGIT, "s": _SPACE, "w": _WORD}
-_POSIX: dict[str, Ranges] = {
-    "alnum": ((48, 57), (65, 90), (97, 122)),
-    "alpha": ((65, 90), (97, 122)),
-    "ascii": ((0, 127),),
-    "blank": ((9, 9), (32, 32)),
-    "cntrl": ((0, 31), (127, 127)),
-    "digit": _DIGIT,
-    "graph": ((33, 126),),
-    "lower": ((97, 122),),
-    "print": ((32, 126),),
-    "punct": ((33, 47), (58, 64), (91, 96), (123, 126)),
-    "space": ((9, 13), (32, 32)),
-    "upper": ((65, 90),),
-    "word": _WORD,
-    "xdigit": ((48, 57), (65, 70), (97, 102)),
-}
-_CATEGORIES = frozenset(
-    {"L", "M", "N", "P", "S", "Z", "C", "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No"}
-    | {"Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cs"}
-)
-_CONTROL = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
-
-
-@lru_cache(maxsize=8)
-def _category(name: str) -> Ranges:
-    codes = (code for code in range(MAX_CODE + 1) if unicodedata.category(chr(code)).startswith(name))
-    if name == "C":
-        codes = (code for code in range(MAX_CODE + 1) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Co", "Cs"))
-    return normal([(code, code) for code in codes])
-
-
-# -- the parser
 
 
 def parse(pattern: str) -> Tree:
@@ -318,7 +238,7 @@ class _Parser:
         following = self._text[self.position + 1 : self.position + 2]
         if following and following in "dswDSW":
             self.position += 2
-            ranges = _PERL[following.lower()]
+            ranges = PERL[following.lower()]
             return negated(ranges) if following.isupper() else ranges
         if following and following in "pP":
             return self._unicode_class(following == "P")
@@ -336,9 +256,9 @@ class _Parser:
             self.position += 1
         if name.startswith("^"):
             name, negative = name[1:], not negative
-        if name not in _CATEGORIES:
+        if name not in CATEGORIES:
             raise PatternError(f"invalid character class range: `{self._text[start : self.position]}`")
-        return negated(_category(name)) if negative else _category(name)
+        return negated(category(name)) if negative else category(name)
 
     def _code(self) -> int:
         """Takes an escape that stands for one character."""
@@ -422,7 +342,7 @@ class _Parser:
         name = self._text[self.position + 2 : end]
         shown = self._text[self.position : end + 2]
         self.position = end + 2
-        known = _POSIX.get(name.removeprefix("^"))
+        known = POSIX.get(name.removeprefix("^"))
         if known is None:
             raise PatternError(f"invalid character class range: `{shown}`")
         return negated(known) if name.startswith("^") else known
