@@ -41,7 +41,7 @@ class Admission:
         problems = [*check_metadata(kind, obj["metadata"])]
         if schema:
             problems += check_schema(schema, obj)
-        if not subresource and (old is None or obj.get("spec") != old.get("spec")):
+        if not subresource and (old is None or _content(obj) != _content(old)):
             problems += check_object(kind, obj)
         if old is not None and not subresource:
             problems += check_immutable(kind, obj, old)
@@ -58,3 +58,7 @@ class Admission:
             return record.decode() if record else None
         classes = [record.decode() for record in self._records.rows("priorityclasses.scheduling.k8s.io")]
         return next((each for each in classes if each.get("globalDefault")), None)
+
+
+def _content(obj: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}

@@ -60,16 +60,15 @@ def _check_pod(new: Object, old: Object) -> list[FieldError]:
     for spec in (before, after):
         for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
             container.pop("image", None)
-    kept = before.pop("tolerations", None) or []
-    if all(toleration in (after.pop("tolerations", None) or []) for toleration in kept):
-        kept = []
+    tolerated = after.pop("tolerations", None) or []
+    dropped = [each for each in before.pop("tolerations", None) or [] if each not in tolerated]
     gates = before.pop("schedulingGates", None) or []
     if any(gate not in gates for gate in after.pop("schedulingGates", None) or []):
         return [forbidden_field("spec.schedulingGates", "only deletion is allowed, but found new scheduling gates")]
     if gated:
         for field in ("nodeSelector", "affinity"):
             before.pop(field, None), after.pop(field, None)
-    if before == after and not kept:
+    if before == after and not dropped:
         return []
     return [
         forbidden_field(
