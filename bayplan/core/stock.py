@@ -57,7 +57,7 @@ class Stock:
         self._book = book
         self._asked = tuple(
             _Asked(weight * (100 - whole_share), shape, book.needs(shape), book.ask(shape))
-            for weight, shape in _typical(mix)
+            for weight, shape in _typical(_merged(book, mix))
         )
         asked = sum(a.weight for a in self._asked)
         self._whole_weight = asked * whole_share // (100 - whole_share) if asked else whole_share
@@ -147,6 +147,19 @@ class Stock:
         return self._book.admits(self._book.node_class_of(empty), asked.shape) and all(
             amount <= free[i] for i, amount in asked.needs
         )
+
+
+def _merged(book: Book, mix: Mix) -> Mix:
+    """The mix with shapes that differ in memory alone counted as their most frequent one: GPU nodes run out of CPU."""
+    weights: dict[object, int] = {}
+    best: dict[object, tuple[int, int]] = {}
+    for weight, shape in mix:
+        template = book.template(shape)
+        needs = tuple(n for n in book.needs(shape) if book.resources[n[0]] != "memory")
+        key = (book.ask(shape), needs, template.node_selector, template.node_affinity, template.tolerations)
+        weights[key] = weights.get(key, 0) + weight
+        best[key] = max(best.get(key, (0, 0)), (weight, -shape))
+    return tuple((weight, -best[key][1]) for key, weight in weights.items())
 
 
 def _typical(mix: Mix) -> list[tuple[int, int]]:

@@ -38,7 +38,7 @@ from bayplan.model.queue import Namespace
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import PodClaim, PodSet, PodTemplate, Workload
 
-DRIVER = "openb.bayplan.dev"
+DRIVER = "gpu.openb.bayplan.dev"
 CAPACITY = "milli"
 NAMESPACE = "openb"
 WHOLE = 1000
