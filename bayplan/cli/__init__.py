@@ -16,6 +16,7 @@ import typer
 
 from bayplan.app.errors import BadInput, Refused, Unreachable
 from bayplan.cli.common import Exit
+from bayplan.cli.lint import lint
 from bayplan.cli.map import map_
 from bayplan.cli.queue import queue
 from bayplan.cli.why import why
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command("queue")(queue)
 app.command("why")(why)
 app.command("map")(map_)
+app.command("lint")(lint)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
