@@ -144,7 +144,9 @@ class World:
     def conditions(self, resource: str, name: str) -> dict[str, str]:
         """Type to reason, of the conditions that are true."""
         return {
-            c["type"]: c["reason"] for c in self.get(resource, name)["status"]["conditions"] if c["status"] == "True"
+            c["type"]: c["reason"]
+            for c in self.get(resource, name)["status"].get("conditions", ())
+            if c["status"] == "True"
         }
 
     def workload(self, owner: str) -> dict:
