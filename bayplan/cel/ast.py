@@ -98,6 +98,10 @@ class Logic(Node):
         self.conjunction = conjunction
         self.terms = terms
 
+    def append(self, term: Node) -> None:
+        self.terms.append(term)
+        self.depth = max(self.depth, term.depth + 1)
+
 
 class ListExpr(Node):
     """`[a, ?b]`; `optionals` holds the indexes of the items written with "?"."""

@@ -107,9 +107,10 @@ class _Checker:
                 break
 
     def check(self, node: Node) -> Type:
-        node.type = self._CHECKS[type(node)](self, node)
+        found = self._subst.resolve(self._CHECKS[type(node)](self, node))
+        node.type = DYN if types.is_large(found) else found
         self._nodes.append(node)
-        return self._subst.resolve(node.type)
+        return node.type
 
     def _problem(self, node: Node, message: str) -> Type:
         self.problems.append(Problem(node.position, message))

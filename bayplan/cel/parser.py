@@ -169,10 +169,10 @@ class _Parser:
             function = f"_{token.text}_" if token.text != "in" else "@in"
             return Call(token.position, function, None, [left, right])
         conjunction = token.text == "&&"
-        terms = [left]
         if isinstance(left, Logic) and left.conjunction == conjunction:
-            terms = left.terms
-        return Logic(token.position, conjunction, [*terms, right])
+            left.append(right)
+            return left
+        return Logic(token.position, conjunction, [left, right])
 
     def _unary(self) -> Node:
         token = self._peek()

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -70,6 +69,19 @@ _CONTAINERS = frozenset({"list", "map", "opt", "type"})
 _TOKEN = re.compile(r"\s*([A-Za-z]+|[<>,])")
 
 
+# The types of real expressions have a handful of parts; nested bindings could double them dozens of times.
+MAX_PARTS = 64
+
+
+def is_large(t: Type) -> bool:
+    """Whether a type has more than MAX_PARTS parts; looks no further than that."""
+    parts, pending = 0, [t]
+    while pending and parts <= MAX_PARTS:
+        parts += 1
+        pending.extend(pending.pop().params)
+    return parts > MAX_PARTS
+
+
 def list_of(item: Type) -> Type:
     return Type("list", (item,))
 
@@ -105,10 +117,11 @@ def _take(tokens: list[str]) -> Type:
 class Substitution:
     """What the type parameters of one expression stand for; grows while calls are checked."""
 
-    __slots__ = ("_bound", "_fresh")
+    __slots__ = ("_bound", "_fresh", "_order")
 
     def __init__(self) -> None:
         self._bound: dict[str, Type] = {}
+        self._order: list[str] = []
         self._fresh = 0
 
     def fresh(self) -> Type:
@@ -142,10 +155,11 @@ class Substitution:
 
     def accept_all(self, wanted: tuple[Type, ...], given: tuple[Type, ...]) -> bool:
         """Whether each given type is assignable to its wanted one; binds parameters only if all are."""
-        before: Mapping[str, Type] = dict(self._bound)
+        before = len(self._order)
         if all(self._accept(w, g) for w, g in zip(wanted, given, strict=True)):
             return True
-        self._bound = dict(before)
+        while len(self._order) > before:
+            del self._bound[self._order.pop()]
         return False
 
     def accept(self, wanted: Type, given: Type) -> bool:
@@ -171,6 +185,7 @@ class Substitution:
         if _mentions(to, param):
             return False
         self._bound[param.name] = to
+        self._order.append(param.name)
         return True
 
 

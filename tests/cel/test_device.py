@@ -177,10 +177,32 @@ def test_the_cost_limit_is_no_error_that_logic_absorbs() -> None:
         compile_selector(expression).matches(GPU)
 
 
-def test_values_shared_many_times_do_not_take_forever() -> None:
-    names = [f"v{i}" for i in range(30)]
-    expression = f"{names[-1]} == {names[-1]}"
-    for name, before in reversed(list(zip(names[1:], names, strict=False))):
-        expression = f"cel.bind({name}, [{before}, {before}], {expression})"
-    with pytest.raises(EvalError, match="parts"):
-        compile_selector(f"cel.bind(v0, [1], {expression})").matches(GPU)
+def _doubled(times: int, step: str, last: str, first: str = "[1]") -> str:
+    """`last` over variables v0..v`times`, each made of two of the one before."""
+    for at in range(times, 0, -1):
+        last = f"cel.bind(v{at}, {step.replace('x', f'v{at - 1}')}, {last})"
+    return f"cel.bind(v0, {first}, {last})"
+
+
+BOUNDED = {
+    "equality of shared lists": (_doubled(50, "[x, x]", "v50 == v50"), "value has more than 100000 parts"),
+    "search in shared lists": (_doubled(50, "[x, x]", "v50.indexOf(v49) == 0"), "value has more than 100000 parts"),
+    "flattening": (_doubled(50, "[x, x]", "v50.flatten(50).size() > 0"), "more than 1000000 elements"),
+    "joined lists": (_doubled(50, "x + x", "v50.size() > 0"), "more than 1000000 elements"),
+    "joined strings": (_doubled(50, "x + x", "v50.size() > 0", "'a'"), "more than 1000000 elements"),
+    "formatting": (_doubled(20, "[x, x]", "'%s'.format([v20]) == ''"), "longer than 1000000 characters"),
+    "replacing": (_doubled(12, "x.replace('', x)", "v12.size() > 0", "'aa'"), "longer than 1000000 characters"),
+    "matching": (_doubled(12, "x + x", "v12.matches('(a{500}){1,2}b')", "'aaaa'"), "more than 5000000 steps"),
+    "finding all": (_doubled(10, "x + x", "v10.findAll('a(.*b)?') == []", "'aaaa'"), "more than 5000000 steps"),
+}
+
+
+@pytest.mark.parametrize(("expression", "message"), BOUNDED.values(), ids=BOUNDED)
+def test_what_doubles_is_bounded(expression: str, message: str) -> None:
+    with pytest.raises(EvalError) as caught:
+        compile_selector(expression).matches(GPU)
+    assert message in str(caught.value)
+
+
+def test_types_that_double_are_bounded() -> None:
+    assert compile_selector(_doubled(50, "{1: x, 2: x}", "true")).matches(GPU)

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from bayplan.cel.errors import NO_OVERLOAD, EvalError
 from bayplan.cel.library.standard import LIBRARY as STANDARD
+from bayplan.cel.library.standard import MAX_ITEMS
 from bayplan.cel.registry import Library
 from bayplan.cel.values import NONE, Duration, Optional, Uint, Value, comparable, equals
 
@@ -16,8 +17,6 @@ _declare = LIBRARY.declare
 List = tuple[Value, ...]
 
 _COMPARABLE = ("int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes")
-# As cel-go's lists.range: what an expression may conjure from nothing.
-MAX_RANGE = 1_000_000
 _SUM_OF_NOTHING: dict[str, Value] = {"int": 0, "uint": Uint(0), "double": 0.0, "duration": Duration(0)}
 
 
@@ -107,14 +106,16 @@ def _flatten_to(items: List, depth: int) -> List:
     for _ in range(depth):
         if not any(isinstance(item, tuple) for item in items):
             break
+        if sum(len(item) if isinstance(item, tuple) else 1 for item in items) > MAX_ITEMS:
+            raise EvalError(f"result has more than {MAX_ITEMS} elements")
         items = tuple(inner for item in items for inner in (item if isinstance(item, tuple) else (item,)))
     return items
 
 
 @_declare("lists.range(int) -> list<int>")
 def _range(count: int) -> List:
-    if count > MAX_RANGE:
-        raise EvalError(f"lists.range() is limited to {MAX_RANGE} items")
+    if count > MAX_ITEMS:
+        raise EvalError(f"lists.range() is limited to {MAX_ITEMS} items")
     return tuple(range(count))
 
 

@@ -22,14 +22,21 @@ def validate(pattern: str) -> None:
     _compiled(pattern)
 
 
+def _search(text: str, pattern: str) -> re2.Span | None:
+    try:
+        return _compiled(pattern).search(text)
+    except re2.WorkError as error:
+        raise EvalError(str(error)) from None
+
+
 @_declare("matches(string, string) -> bool", "string.matches(string) -> bool")
 def _matches(text: str, pattern: str) -> bool:
-    return _compiled(pattern).search(text) is not None
+    return _search(text, pattern) is not None
 
 
 @_declare("string.find(string) -> string")
 def _find(text: str, pattern: str) -> str:
-    span = _compiled(pattern).search(text)
+    span = _search(text, pattern)
     return text[span[0] : span[1]] if span else ""
 
 
@@ -40,5 +47,8 @@ def _find_all(text: str, pattern: str) -> tuple[str, ...]:
 
 @_declare("string.findAll(string, int) -> list<string>")
 def _find_some(text: str, pattern: str, limit: int) -> tuple[str, ...]:
-    spans = _compiled(pattern).find_all(text, limit)
+    try:
+        spans = _compiled(pattern).find_all(text, limit)
+    except re2.WorkError as error:
+        raise EvalError(str(error)) from None
     return tuple(text[start:end] for start, end in spans)

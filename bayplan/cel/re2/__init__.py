@@ -5,7 +5,7 @@ right: Python's `re`, when a bound computed from the pattern says that backtrack
 simulation of all alternatives at once, whose time is linear in the text.
 """
 
-from bayplan.cel.re2.pattern import Pattern, compile
+from bayplan.cel.re2.pattern import Pattern, Span, WorkError, compile
 from bayplan.cel.re2.syntax import PatternError
 
-__all__ = ["Pattern", "PatternError", "compile"]
+__all__ = ["Pattern", "PatternError", "Span", "WorkError", "compile"]

@@ -25,9 +25,16 @@ from bayplan.cel.re2.syntax import (
 
 Span: TypeAlias = tuple[int, int]
 
-# About how many steps a backtracking search may take (tens of milliseconds), and how large a program may be.
-MAX_BACKTRACKING = 200_000
+# How many steps a backtracking search may take at the very worst (a tenth of a second), and how large a program
+# may be.
+MAX_BACKTRACKING = 10_000_000
 MAX_PROGRAM = 2_000
+# Characters times instructions of one call: a second or two, far beyond any attribute of a device.
+MAX_WORK = 5_000_000
+
+
+class WorkError(RuntimeError):
+    """The text is too long for so large a pattern."""
 
 
 @lru_cache(maxsize=1024)
@@ -45,14 +52,19 @@ class Pattern:
         self._program = _Program(tree)
 
     def search(self, text: str, start: int = 0) -> Span | None:
-        """The leftmost match at or behind `start`, as (start, end) offsets."""
+        """The leftmost match at or behind `start`, as (start, end) offsets; raises WorkError."""
         if self.is_cheap(len(text) - start):
             return self.backtrack(text, start)
+        if self._work(text, start) > MAX_WORK:
+            raise WorkError(f"matching takes more than {MAX_WORK} steps")
         return self.simulate(text, start)
+
+    def _work(self, text: str, start: int) -> int:
+        return (len(text) - start + 1) * self._program.size
 
     def is_cheap(self, length: int) -> bool:
         """Whether backtracking over so many characters is bounded by MAX_BACKTRACKING steps."""
-        return (length + 1) * _ways(self._tree, length + 1) <= MAX_BACKTRACKING
+        return (length + 1) * self._program.size * _ways(self._tree, length + 1) <= MAX_BACKTRACKING
 
     def backtrack(self, text: str, start: int = 0) -> Span | None:
         match = self._python.search(text, start)
@@ -64,8 +76,11 @@ class Pattern:
     def find_all(self, text: str, limit: int = -1) -> list[Span]:
         """Successive matches, at most `limit` unless negative; no empty match right behind another match."""
         spans: list[Span] = []
-        position, last_end = 0, -1
+        position, last_end, work = 0, -1, 0
         while len(spans) != limit and position <= len(text):
+            work += 0 if self.is_cheap(len(text) - position) else self._work(text, position)
+            if work > MAX_WORK:
+                raise WorkError(f"matching takes more than {MAX_WORK} steps")
             span = self.search(text, position)
             if span is None:
                 break
@@ -138,6 +153,7 @@ class _Program:
         self._code: list[tuple[str, object]] = []
         self._emit_tree(tree)
         self._emit("match", None)
+        self.size = len(self._code)
 
     def _emit(self, kind: str, argument: object) -> int:
         if len(self._code) >= MAX_PROGRAM:
