@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
-from bayplan.app.client import connect
+from bayplan.app.client import Client, connect
 from bayplan.app.errors import BadInput
+from bayplan.app.manifest import add
 from bayplan.app.observed import Observed
 from bayplan.app.views.map import MapView, map_view
+from bayplan.app.views.plan import PlanView, plan_view
 from bayplan.app.views.queue import QueueView, queue_view
 from bayplan.app.views.why import Unknown, Why, why_view
 from bayplan.core import decide
 from bayplan.model.policy import Policy
-from bayplan.wire.times import seconds
 
 
 def look(kubeconfig: Path | None) -> Observed:
@@ -29,8 +32,13 @@ def why(seen: Observed, name: str, namespace: str) -> tuple[Why, ...] | Unknown:
 def queue(seen: Observed, namespace: str, *, everything: bool) -> QueueView:
     """Who waits, with the starts the scheduler wrote on them."""
     plan = decide(seen.snapshot, Policy(), now_s=seen.now_s)
-    starts = {key: _seconds(text) for key, text in seen.forecast.items()}
-    return queue_view(seen.snapshot, plan, starts, now_s=seen.now_s, namespace=namespace, everything=everything)
+    return queue_view(seen.snapshot, plan, seen.starts, now_s=seen.now_s, namespace=namespace, everything=everything)
+
+
+def planned(client: Client, source: str, objects: list[dict[str, Any]]) -> PlanView:
+    """What would become of these objects, read from `source`. Raises BadInput, Unreachable, Refused."""
+    seen, mirror = client.mirror()
+    return plan_view(add(seen, mirror, source, copy.deepcopy(objects)), Policy())
 
 
 def fleet_map(seen: Observed, rack: str = "") -> MapView:
@@ -39,11 +47,3 @@ def fleet_map(seen: Observed, rack: str = "") -> MapView:
         return map_view(seen.snapshot, Policy(), rack=rack)
     except KeyError as error:
         raise BadInput("--rack", "", f"no rack, block or node with GPUs is called {rack!r}") from error
-
-
-def _seconds(text: str) -> int:
-    """A START annotation's moment; 0 where it holds none."""
-    try:
-        return seconds(text)
-    except ValueError:
-        return 0

@@ -94,6 +94,10 @@ class Client:
             return self.access.clock.now_s()
         return int(parsedate_to_datetime(answer.headers["date"]).timestamp())
 
+    def text(self, path: str) -> str:
+        """A text such as a log. Raises Unreachable, Refused."""
+        return str(self._send("GET", path).text)
+
     def get(self, path: str) -> Json | None:
         """One object, None where there is none. Raises Unreachable, Refused."""
         try:

@@ -16,6 +16,7 @@ import yaml
 from bayplan.app.checks import selector_errors
 from bayplan.app.clock import Clock
 from bayplan.app.errors import BadInput
+from bayplan.app.fleets import example_fleet, without_work
 from bayplan.app.forecaster import Forecaster
 from bayplan.app.home import Home
 from bayplan.app.kubeconfig import CLOCK_EXTENSION
@@ -31,6 +32,7 @@ from bayplan.clusters.embedded.server import AddressInUse, Server
 from bayplan.clusters.simulator.fleetfile import Fleet
 from bayplan.clusters.simulator.objects import fleet_objects
 from bayplan.core import decide, describe
+from bayplan.model import codec
 from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
@@ -48,7 +50,7 @@ class Embedded:
     def __init__(
         self,
         home: Home,
-        fleet: Fleet,
+        fleet: Fleet | None = None,
         *,
         port: int = 0,
         speed: int = 1,
@@ -58,6 +60,7 @@ class Embedded:
     ) -> None:
         """Opens or creates the cluster of `home` and starts it.
 
+        Without a fleet it is the one that lives there, else the example without its work.
         Raises BadInput (another fleet lives there, the port or the file is in use).
         """
         home.path.mkdir(parents=True, exist_ok=True)
@@ -67,10 +70,16 @@ class Embedded:
         self.hiccup = ""
         self._stopped = threading.Event()
         self.store = _open(home, self.clock)
-        self.is_new = _furnish(self.store, fleet, home)
+        try:
+            self.is_new, self.fleet = _furnish(self.store, fleet, home)
+        except BadInput:
+            self.store.close()
+            raise
         self.forecaster = Forecaster(self.policy, self.clock.now_s)
         self.body = EmbeddedCluster(self.store, describe=describe, forecast=self.forecaster)
-        self._paced = _Paced(self.body, self.clock, Stream(self.store, fleet, self.clock.now_s()) if stream else None)
+        self._paced = _Paced(
+            self.body, self.clock, Stream(self.store, self.fleet, self.clock.now_s()) if stream else None
+        )
         try:
             self.server = Server(self.store, port=port, pod_logs=self.body.kubelets.logs)
         except AddressInUse as error:
@@ -174,27 +183,29 @@ def _selectors_compile(kind: Kind, obj: Mapping[str, Any], old: Mapping[str, Any
     return [bad_value(path, "CEL", message) for path, message in selector_errors(obj)]
 
 
-def _furnish(store: Store, fleet: Fleet, home: Home) -> bool:
-    """Fills a new cluster with the fleet; whether it was new. Raises BadInput if another fleet lives there."""
+def _furnish(store: Store, fleet: Fleet | None, home: Home) -> tuple[bool, Fleet]:
+    """Fills a new cluster with its fleet; whether it was new, and the fleet. Raises BadInput if another lives there."""
     marker = store.find(*_FLEET)
     if marker is not None:
-        lives = marker["data"]["name"]
-        if lives != fleet.metadata.name:
-            raise BadInput("--fleet", "", f"{home.path} holds the fleet {lives!r}; name another --data directory")
-        return False
+        lives = codec.from_json(marker["data"]["fleet"], Fleet)
+        if fleet is not None and fleet.metadata.name != lives.metadata.name:
+            there = f"{home.path} holds the fleet {lives.metadata.name!r}"
+            raise BadInput("--fleet", "", f"{there}; name another directory with --data")
+        return False, fleet or lives
+    fleet = fleet or without_work(example_fleet())
     resources = {(k.group, k.kind): k.resource for k in store.kinds}
+    marker = {"metadata": {"name": _FLEET[2]}, "data": {"fleet": codec.to_json(fleet).decode()}}
     try:
         with store.transaction():
             for obj in fleet_objects(fleet):
                 resource = resources.get(group_kind(obj))
                 if resource is None:
                     raise BadInput("--fleet", f"objects: {obj['kind']}", "no such kind in the embedded cluster")
-                space = obj["metadata"].get("namespace")
-                store.create(resource, space, obj)
-            store.create(*_FLEET[:2], {"metadata": {"name": _FLEET[2]}, "data": {"name": fleet.metadata.name}})
+                store.create(resource, obj["metadata"].get("namespace"), obj)
+            store.create(*_FLEET[:2], marker)
     except ApiError as error:
         raise BadInput("--fleet", "", error.message) from error
-    return True
+    return True, fleet
 
 
 def _kubeconfig(path: Path, url: str, clock: Clock) -> None:

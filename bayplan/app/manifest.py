@@ -72,12 +72,11 @@ def read_manifest(path: Path, namespace: str) -> list[Json]:
     return objects
 
 
-def add(seen: Observed, mirror: Mirror, path: Path, objects: list[Json]) -> Added:
+def add(seen: Observed, mirror: Mirror, source: str, objects: list[Json]) -> Added:
     """The observed world with these objects created now. Raises BadInput if none of them is a workload of ours.
 
-    `mirror` holds the observed world and takes the objects in.
+    `mirror` holds the observed world and takes the objects in; `source` is where they were read.
     """
-    source = str(path)
     jobs: list[Json] = []
     for i, obj in enumerate(objects):
         kind = group_kind(obj)

@@ -13,10 +13,10 @@ import msgspec
 from bayplan.model.base import Metadata, Value
 from bayplan.model.snapshot import Snapshot
 from bayplan.runtime.mirror import KINDS, GroupKind, Mirror
-from bayplan.wire.errors import Malformed
 from bayplan.wire.meta import condition, timestamp
 from bayplan.wire.names import FINISHED, START
 from bayplan.wire.read import Json, read
+from bayplan.wire.times import seconds
 from bayplan.wire.workload import WorkloadObject
 
 Listed = Mapping[GroupKind, Iterable[bytes]]
@@ -39,14 +39,14 @@ class Ended(Value, frozen=True):
 class Observed(Value, frozen=True):
     """One cluster at `now_s` of its own clock.
 
-    `forecast` holds what the scheduler wrote as START on each workload; `problems` the objects that could not be
+    `starts` holds what the scheduler wrote as START on workloads; `problems` the objects that could not be
     read, and why.
     """
 
     snapshot: Snapshot
     now_s: int
     ended: tuple[Ended, ...] = ()
-    forecast: dict[str, str] = {}
+    starts: dict[str, int] = {}
     problems: tuple[str, ...] = ()
 
 
@@ -87,17 +87,17 @@ class _Page(msgspec.Struct):
 def _workload_notes(sources: Iterable[bytes | Json]) -> dict[str, Any]:
     """What Workload objects say that no decision needs."""
     ended: list[Ended] = []
-    forecast: dict[str, str] = {}
+    starts: dict[str, int] = {}
     for source in sources:
         try:
             obj = read(source, WorkloadObject)
             if obj.finished:
                 ended.append(_ended(obj))
             elif START in obj.metadata.annotations:
-                forecast[obj.metadata.key] = obj.metadata.annotations[START]
-        except Malformed:
-            continue  # the mirror has named it
-    return {"ended": tuple(ended), "forecast": forecast}
+                starts[obj.metadata.key] = seconds(obj.metadata.annotations[START])
+        except ValueError:
+            continue  # an unreadable object, which the mirror has named, or a START that is no time
+    return {"ended": tuple(ended), "starts": starts}
 
 
 def _ended(obj: WorkloadObject) -> Ended:

@@ -9,16 +9,20 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TextIO, cast
 
-import click
 import typer
 
 from bayplan.app.errors import BadInput, Refused, Unreachable
 from bayplan.cli.common import Exit
 from bayplan.cli.lint import lint
 from bayplan.cli.map import map_
+from bayplan.cli.plan import plan
 from bayplan.cli.queue import queue
+from bayplan.cli.replay import replay
+from bayplan.cli.run import run
+from bayplan.cli.simulate import simulate
+from bayplan.cli.up import up
 from bayplan.cli.why import why
 
 app = typer.Typer(
@@ -30,9 +34,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("queue")(queue)
+# the class of all complaints about a command line; some versions of typer bring their own click
+_USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
+assert _USAGE_ERROR.__name__ == "UsageError"
+
+app.command("up")(up)
+app.command("run")(run)
+app.command("plan")(plan)
 app.command("why")(why)
+app.command("queue")(queue)
 app.command("map")(map_)
+app.command("simulate")(simulate)
+app.command("replay")(replay)
 app.command("lint")(lint)
 
 
@@ -41,17 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _never_fail_on_output(sys.stdout, sys.stderr)
     try:
         code = app(list(arguments) if arguments is not None else None, prog_name="bayplan", standalone_mode=False)
-    except click.UsageError as error:
-        return _fail(Exit.BAD_INPUT, error.format_message())
-    except click.ClickException as error:
-        return _fail(Exit.BAD_INPUT, error.format_message())
+    except _USAGE_ERROR as error:
+        said = error.format_message()
+        return _fail(Exit.BAD_INPUT, said) if said.strip() else Exit.OK  # a bare `bayplan` has shown its help
     except BadInput as error:
         return _fail(Exit.BAD_INPUT, str(error))
     except Unreachable as error:
         return _fail(Exit.UNREACHABLE, str(error))
     except Refused as error:
         return _fail(_refusal(error), str(error))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # whoever read the output has had enough; nothing more can be said to it

@@ -50,20 +50,19 @@ def why(
         show(Text(), Text(f"{len(found) - ANSWERS_MAX} more are called that", style="dim"))
 
 
-def why_answer(answer: Why, width: int) -> RenderableType:
-    """One answer: its headline and what stands below it."""
+def why_answer(answer: Why, width: int, *, planned: bool = False) -> RenderableType:
+    """One answer: its headline and what stands below it; `planned` for what does not exist yet."""
     lines = Table.grid(padding=(0, 2, 0, 0))
     lines.add_column(style="dim", no_wrap=True, min_width=6)
     lines.add_column(overflow="fold")
     for label, text in _lines(answer):
         lines.add_row(f"  {label}", text)
-    return Group(_headline(answer, width), lines)
+    return Group(_headline(answer, width, _would(answer) if planned else _doing(answer)), lines)
 
 
-def _headline(answer: Why, width: int) -> Text:
+def _headline(answer: Why, width: int, doing: str) -> Text:
     """What it does, and at the right edge the reason's word."""
-    text = Text(answer.name, style="bold")
-    text = Text().append_text(text).append(f" {_doing(answer)}")
+    text = Text().append(answer.name, style="bold").append(f" {doing}")
     if answer.reason:
         prospect = "never, unless something changes" if answer.state == "never" else "now, not never"
         word = f"{answer.reason} · {prospect}"
@@ -86,6 +85,13 @@ def _doing(answer: Why) -> str:
             return f"runs in {answer.queue}, for {waited}"
     ended = f"{clock(answer.ends_s, answer.now_s)}, {duration(answer.now_s - answer.ends_s)} ago"
     return f"{answer.state} at {ended}"
+
+
+def _would(answer: Why) -> str:
+    if answer.state == "starting":
+        return f"would start now in {answer.queue}"
+    place = f", {ordinal(answer.position)} of {answer.of}" if answer.of > 1 else ""
+    return f"would wait in {answer.queue}{place}"
 
 
 def _lines(answer: Why) -> Iterator[tuple[str, RenderableType]]:

@@ -21,6 +21,7 @@ from bayplan.model.workload import Pod, Workload
 from bayplan.whatif import Remedy, Start, forecast, remedies
 
 CLOSE_MAX = 4  # names offered for one that is not there
+STEPS = 24  # ends looked ahead while somebody waits for the answer
 
 
 class Held(Value, frozen=True):
@@ -132,12 +133,14 @@ def _pods(snapshot: Snapshot) -> dict[str, list[Pod]]:
 # --- one answer ---------------------------------------------------------------------------------------------------
 
 
-def answer(seen: Observed, policy: Policy, plan: Plan, workload: Workload) -> Why:
-    """The answer for one workload of the snapshot that `plan` was made of."""
+def answer(seen: Observed, policy: Policy, plan: Plan, workload: Workload, *, ahead: bool = True) -> Why:
+    """The answer for one workload of the snapshot that `plan` was made of; `ahead` looks for its start and remedies,
+    which takes many decisions."""
     decision = next((d for d in plan.decisions if d.workload == workload.key and isinstance(d, Hold | Place)), None)
     base = _base(seen, workload)
     if isinstance(decision, Hold):
-        return _waiting(seen, policy, plan, workload, decision, base)
+        held = _waiting(seen, plan, workload, decision, base)
+        return _looking_ahead(seen, policy, workload, held) if ahead else held
     if isinstance(decision, Place):
         return msgspec.structs.replace(
             base,
@@ -171,22 +174,28 @@ def _base(seen: Observed, workload: Workload) -> Why:
     )
 
 
-def _waiting(seen: Observed, policy: Policy, plan: Plan, workload: Workload, hold: Hold, base: Why) -> Why:
+def _waiting(seen: Observed, plan: Plan, workload: Workload, hold: Hold, base: Why) -> Why:
     positions = positions_of(seen.snapshot, plan)
     rivals = (k for k in positions if queue_of(seen.snapshot.workloads[k]) == queue_of(workload))
     first = hold.reasons[0]
-    never = is_never(first)
-    start = _start(seen, policy, workload) if not never else None
-    offers = remedies(seen.snapshot, policy, workload.key, now_s=seen.now_s) if workload.active else ()
     return msgspec.structs.replace(
         base,
-        state="never" if never else "waiting",
+        state="never" if is_never(first) else "waiting",
         position=positions.get(workload.key, 0),
         of=sum(1 for _ in rivals),
         reason=str(type(first).__struct_config__.tag),
         best=_best(first),
         also=tuple(_best(r) for r in hold.reasons[1:]),
         holders=_holders(seen.snapshot, first),
+    )
+
+
+def _looking_ahead(seen: Observed, policy: Policy, workload: Workload, held: Why) -> Why:
+    """The answer with its start and with what would make it sooner."""
+    start = _start(seen, policy, workload) if held.state == "waiting" else None
+    offers = remedies(seen.snapshot, policy, workload.key, now_s=seen.now_s) if workload.active else ()
+    return msgspec.structs.replace(
+        held,
         start_s=start.at_s if start else 0,
         after=tuple(_called(seen.snapshot, key) for key in (start.after if start else ())),
         sooner=tuple(_sooner(seen, offer) for offer in offers),
@@ -194,7 +203,11 @@ def _waiting(seen: Observed, policy: Policy, plan: Plan, workload: Workload, hol
 
 
 def _start(seen: Observed, policy: Policy, workload: Workload) -> Start | None:
-    return forecast(seen.snapshot, policy, now_s=seen.now_s, only=workload.key).get(workload.key)
+    """As the scheduler wrote it, if it did; else found here by the same road."""
+    written = seen.starts.get(workload.key)
+    if written:
+        return Start(written)
+    return forecast(seen.snapshot, policy, now_s=seen.now_s, only=workload.key, steps=STEPS).get(workload.key)
 
 
 def _best(reason: AnyReason) -> str:
