@@ -150,7 +150,7 @@ def place(snapshot: Snapshot, key: str, *nodes: str, shelf: Shelf | None = None)
         pod_sets=tuple(
             PodSetAssignment(
                 name=s.name,
-                flavors=tuple((r, "default") for r in _charged(s)) if queue else (),
+                flavors=tuple((r, "default") for r in _charged(s) if r != "pods") if queue else (),
                 nodes=tuple(Tally(n for (t, _), n in zip(ranks, hosts, strict=True) if t is s).items()),
             )
             for s in workload.pod_sets

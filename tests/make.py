@@ -155,10 +155,12 @@ def workload(text: str, *, created_s: int = 1, queue: str = "") -> Workload:
 def template(ask: str) -> PodTemplate:
     """What one pod asks for: `8`, `12Gi`, `1g.10gb`, `8gpu` or `4cpu`."""
     if ask.endswith("cpu"):
-        return PodTemplate(requests=(("cpu", 1000 * int(ask[:-3])),))
+        return PodTemplate(requests=(("cpu", 1000 * int(ask[:-3])), ("pods", 1)))
     if ask.endswith("gpu"):
-        return PodTemplate(requests=((GPU, int(ask[:-3])),))
-    return PodTemplate(claims=(PodClaim(name="gpu", template=claim(ask)),) if ask != "0" else ())
+        return PodTemplate(requests=((GPU, int(ask[:-3])), ("pods", 1)))
+    return PodTemplate(
+        requests=(("pods", 1),), claims=(PodClaim(name="gpu", template=claim(ask)),) if ask != "0" else ()
+    )
 
 
 def claim(ask: str) -> ResourceClaimSpec:

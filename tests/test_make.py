@@ -50,7 +50,7 @@ def test_pod_sets_are_added_up() -> None:
         ("set-0", 1, LEVELS["block"]),
         ("set-1", 4, LEVELS["block"]),
     ]
-    assert made.pod_sets[0].template.requests == (("cpu", 4000),)
+    assert made.pod_sets[0].template.requests == (("cpu", 4000), ("pods", 1))
 
 
 def test_running_work_holds_the_first_free_devices() -> None:

@@ -15,7 +15,7 @@ from bayplan.model.codec import to_json
 from bayplan.model.device import ResourceClaimSpec
 from bayplan.model.node import Node
 from bayplan.model.reason import DevicesNotFound
-from bayplan.model.workload import PodTemplate
+from bayplan.model.workload import PodClaim, PodTemplate
 
 
 class NodeView(NamedTuple):
@@ -116,7 +116,7 @@ class Book:
             elif amount:
                 missing = resource
         rule = to_json((template.node_selector, template.node_affinity, template.tolerations))
-        claims = claims_asked(template)
+        claims = ask_of(template)
         return _Shape(
             template=template,
             needs=tuple(needs),
@@ -312,6 +312,11 @@ class Book:
         return self.signature(cls, self._classes[cls].total, state)
 
 
-def claims_asked(template: PodTemplate) -> tuple[ResourceClaimSpec, ...]:
-    """The claims that are to be allocated for one pod of the template."""
+def claims_asked(template: PodTemplate) -> tuple[PodClaim, ...]:
+    """The claims that are to be allocated for one pod of the template, in the order of its ask."""
+    return tuple(c for c in template.claims if c.template is not None)
+
+
+def ask_of(template: PodTemplate) -> tuple[ResourceClaimSpec, ...]:
+    """What those claims ask of the device catalogue."""
     return tuple(c.template for c in template.claims if c.template is not None)

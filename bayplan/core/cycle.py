@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from bayplan.core import explain
+from bayplan.core.book import claims_asked
 from bayplan.core.fleet import Put
+from bayplan.core.needs import Members, Wanted, wanted
 from bayplan.core.order import ORDERS
 from bayplan.core.place import Need, Placement
 from bayplan.core.preempt import Eviction, Preemption, Preemptor, Running
-from bayplan.core.quota import Charges, Quotas, Short, Tariff, on_flavors
+from bayplan.core.quota import Charges, Quotas, Short, Tariff
 from bayplan.core.setup import named, placer_for
 from bayplan.model.plan import AnyDecision, ClaimAllocation, Evict, Hold, Place, Plan, PodPlacement
 from bayplan.model.policy import Policy
@@ -31,7 +33,7 @@ from bayplan.model.reason import (
     WaitingForQuota,
 )
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Pod, PodSet, PodSetAssignment, Workload
+from bayplan.model.workload import Pod, PodClaim, PodSet, PodSetAssignment, Workload
 
 FLAVORS_MAX = 8  # flavor assignments tried per workload: Kueue allows 64 flavors a group, nobody runs that many
 
@@ -54,10 +56,10 @@ def decide(snapshot: Snapshot, policy: Policy, *, now_s: int) -> Plan:
 
 
 class Assignment(NamedTuple):
-    """One way to charge a workload: flavors per pod set, the needs under them, and the quota they take."""
+    """One way to charge a workload: flavors per pod set, what is wanted under them, and the quota it takes."""
 
     flavors: dict[str, dict[str, str]]
-    needs: tuple[Need, ...]
+    wanted: Wanted
     charges: Charges
 
 
@@ -68,6 +70,7 @@ class Cycle:
         self.snapshot, self.now_s = snapshot, now_s
         self.decisions: list[AnyDecision] = []
         self.pods = _pods_by_workload(snapshot.pods.values())
+        self.held = {k: c.status.allocation for k, c in snapshot.claims.items() if c.status.allocation is not None}
         order = named(ORDERS, "order", policy.order)
         ordered = sorted(snapshot.workloads.values(), key=order)
         self.unfinished = [w for w in ordered if w.admission and self._missing(w)]
@@ -96,11 +99,35 @@ class Cycle:
             if queue is not None:
                 flavors = {s.name: dict(s.flavors) for s in admission.pod_sets}
                 charges = self.tariff.charges(queue, workload, flavors)
+                charges = _sum(charges, self._open_ended(workload, flavors))
                 quotas = quotas.adding(admission.cluster_queue, charges)
             pods = tuple(p for p in self.pods.get(workload.key, ()) if p.node)
             since = max(0, self.now_s - admission.admitted_s)
             running.append(Running(workload, pods, charges, since * len(pods)))
         return quotas, running
+
+    def _open_ended(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Charges:
+        """What the bound pods of a running workload are charged for requests of All devices."""
+        extra: Charges = {}
+        for pod_set in workload.pod_sets:
+            if self.tariff.open_ended(pod_set.template):
+                for pod in self.pods.get(workload.key, ()):
+                    given = {n: self.held[k] for n, k in pod.claims if pod.pod_set == pod_set.name and k in self.held}
+                    more = self.tariff.by_devices(pod_set.template, given, flavors.get(pod_set.name, {}))
+                    extra = _sum(extra, more)
+        return extra
+
+    def _by_devices(self, workload: Workload, queue: str, assignment: Assignment, found: Placement) -> Assignment:
+        """The assignment with what only the chosen devices tell: how many All of them are."""
+        charges = assignment.charges
+        if queue and any(self.tariff.open_ended(s.template) for s in workload.pod_sets):
+            for need, puts in zip(assignment.wanted.needs, found.puts, strict=True):
+                template = self.placer.book.template(need.shape)
+                for put in puts:
+                    given = {c.name: a for c, a in zip(claims_asked(template), put.allocations, strict=True)}
+                    chosen = assignment.flavors.get(need.pod_set, {})
+                    charges = _sum(charges, self.tariff.by_devices(template, given, chosen))
+        return assignment._replace(charges=charges)
 
     def _cluster_queue(self, workload: Workload) -> str:
         local = self.snapshot.local_queues.get(f"{workload.namespace}/{workload.queue_name}")
@@ -112,12 +139,12 @@ class Cycle:
         """Places the pods that an admitted workload still lacks, at the nodes its admission names."""
         assert workload.admission is not None
         flavors = {s.name: dict(s.flavors) for s in workload.admission.pod_sets}
-        needs = self._needs(workload, flavors)
-        found = self.placer.place(needs)
+        missing = self._wanted(workload, flavors)
+        found = self.placer.place(missing.needs)
         if isinstance(found, TopologyPlacementFailed):
             self._hold(workload, found)
         else:
-            self._place(workload, found, needs, flavors, workload.admission.cluster_queue)
+            self._place(workload, found, Assignment(flavors, missing, {}), workload.admission.cluster_queue)
 
     # --- step 2 --------------------------------------------------------------------------------------------------
 
@@ -138,11 +165,16 @@ class Cycle:
             if short is not None:
                 reasons.append(_no_quota(queue, short))
                 continue
-            found = self.placer.place(assignment.needs)
-            if not isinstance(found, TopologyPlacementFailed):
-                self._place(workload, found, assignment.needs, assignment.flavors, queue)
+            found = self.placer.place(assignment.wanted.needs)
+            if isinstance(found, TopologyPlacementFailed):
+                reasons.append(found)
+                continue
+            charged = self._by_devices(workload, queue, assignment, found)
+            short = self.quotas.short(queue, charged.charges) if queue else None
+            if short is None:
+                self._place(workload, found, charged, queue)
                 return
-            reasons.append(found)
+            reasons.append(_no_quota(queue, short))
         if not self._preempted(workload, queue, assignments):
             self._block(workload, queue)
             self._hold(workload, *sorted(reasons, key=explain.prospect))
@@ -197,7 +229,7 @@ class Cycle:
         """The flavor assignments to try, in the queue's order; pod sets of equal template share their flavors."""
         if not queue:
             flavors: dict[str, dict[str, str]] = {s.name: {} for s in workload.pod_sets}
-            return [Assignment(flavors, self._needs(workload, flavors), {})]
+            return [Assignment(flavors, self._wanted(workload, flavors), {})]
         spec = self.snapshot.cluster_queues[queue]
         combos: list[dict[str, dict[str, str]]] = [{}]
         for pod_set in workload.pod_sets:
@@ -206,33 +238,24 @@ class Cycle:
                 offered = tuple(f.name for g in spec.spec.resource_groups for f in g.flavors)
                 return NoMatchingFlavor(queue, pod_set.name, "", offered)
             combos = [c | {pod_set.name: choice} for c in combos for choice in choices][:FLAVORS_MAX]
-        return [Assignment(c, self._needs(workload, c), self.tariff.charges(spec, workload, c)) for c in combos]
+        return [Assignment(c, self._wanted(workload, c), self.tariff.charges(spec, workload, c)) for c in combos]
 
-    def _needs(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> tuple[Need, ...]:
-        """What is still to be placed, pod set by pod set."""
+    def _wanted(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Wanted:
+        """What is still to be placed of the workload."""
         pods = self.pods.get(workload.key, ())
-        needs = []
-        for pod_set in workload.pod_sets:
-            bound = [p for p in pods if p.pod_set == pod_set.name and p.node]
-            count = pod_set.count - len(bound)
-            if count > 0:
-                template = on_flavors(pod_set.template, flavors.get(pod_set.name, {}).values(), self.snapshot.flavors)
-                pinned = _pinned(workload, pod_set, bound)
-                shape = self.placer.book.shape(template)
-                needs.append(Need(pod_set.name, shape, count, pod_set.topology, pinned if len(pinned) == count else ()))
-        return tuple(needs)
+        return wanted(workload, pods, flavors, self.snapshot.flavors, self.placer.book, self.held)
 
     def _preempted(self, workload: Workload, queue: str, assignments: list[Assignment]) -> bool:
         """Ends others for the workload, or waits for those that are ending."""
         for assignment in assignments:
-            asks = Preemptor(workload, queue, assignment.needs, assignment.charges)
+            asks = Preemptor(workload, queue, assignment.wanted.needs, assignment.charges)
             waiting = self.preemption.when_left(asks, self.quotas)
             if waiting is not None:
                 names = sorted({p.workload or p.key for p in self.preemption.leaving})
                 self._reserve(workload, asks, Eviction((), waiting), tuple(names))
                 return True
         for assignment in assignments:
-            asks = Preemptor(workload, queue, assignment.needs, assignment.charges)
+            asks = Preemptor(workload, queue, assignment.wanted.needs, assignment.charges)
             found = self.preemption.find(asks, self.quotas)
             if found is not None:
                 self._evict(workload, asks, found)
@@ -269,21 +292,16 @@ class Cycle:
     def _hold(self, workload: Workload, *reasons: AnyReason) -> None:
         self.decisions.append(Hold(workload.key, reasons=reasons, resource_version=workload.resource_version))
 
-    def _place(
-        self,
-        workload: Workload,
-        found: Placement,
-        needs: tuple[Need, ...],
-        flavors: dict[str, dict[str, str]],
-        queue: str,
-    ) -> None:
+    def _place(self, workload: Workload, found: Placement, assignment: Assignment, queue: str) -> None:
         self.placer.fleet.absorb(found.trial)
         if queue and workload.admission is None:
-            spec = self.snapshot.cluster_queues[queue]
-            self.quotas = self.quotas.adding(queue, self.tariff.charges(spec, workload, flavors))
+            self.quotas = self.quotas.adding(queue, assignment.charges)
         pods: list[PodPlacement] = []
-        for need, puts in zip(needs, found.puts, strict=True):
-            pods += self._placements(workload, need, puts)
+        fresh = {s.name: self._indexes(workload, s) for s in workload.pod_sets}
+        for need, members, puts in zip(*assignment.wanted, found.puts, strict=True):
+            pods += self._placements(need, members, puts, fresh[need.pod_set])
+        self.held |= {c.claim: c.allocation for p in pods for c in p.claims if c.claim}
+        flavors = assignment.flavors
         admitted = () if workload.admission else tuple(_assignment(s, pods, flavors) for s in workload.pod_sets)
         self.decisions.append(
             Place(
@@ -296,27 +314,37 @@ class Cycle:
             )
         )
 
-    def _placements(self, workload: Workload, need: Need, puts: tuple[Put, ...]) -> list[PodPlacement]:
-        """Existing pods first, by index and name; the rest are pods that do not exist yet."""
-        mine = [p for p in self.pods.get(workload.key, ()) if p.pod_set == need.pod_set]
-        waiting = [p for p in mine if not p.node]
-        taken = {p.index for p in mine}
-        fresh = (i for i in range(len(mine) + need.pods) if i not in taken)
-        placed = []
-        for at, put in enumerate(puts):
-            pod = waiting[at] if at < len(waiting) else None
-            claims = self._claims(need, put, pod)
-            index = pod.index if pod is not None and pod.index >= 0 else next(fresh)
-            placed.append(PodPlacement(need.pod_set, index, put.node, pod.key if pod else "", claims))
-        return placed
+    def _indexes(self, workload: Workload, pod_set: PodSet) -> Iterator[int]:
+        """Indexes that no pod of the set has."""
+        taken = {p.index for p in self.pods.get(workload.key, ()) if p.pod_set == pod_set.name}
+        return (i for i in range(pod_set.count + len(taken)) if i not in taken)
 
-    def _claims(self, need: Need, put: Put, pod: Pod | None) -> tuple[ClaimAllocation, ...]:
-        asked = [c for c in self.placer.book.template(need.shape).claims if c.template is not None]
-        known = dict(pod.claims) if pod else {}
-        return tuple(
-            ClaimAllocation(c.name, known.get(c.name, c.claim), allocation)
-            for c, allocation in zip(asked, put.allocations, strict=True)
-        )
+    def _placements(
+        self, need: Need, members: Members, puts: tuple[Put, ...], fresh: Iterator[int]
+    ) -> list[PodPlacement]:
+        asked = claims_asked(self.placer.book.template(need.shape))
+        return [
+            PodPlacement(
+                need.pod_set,
+                pod.index if pod is not None and pod.index >= 0 else next(fresh),
+                put.node,
+                pod.key if pod is not None else "",
+                _given(asked, put, pod),
+            )
+            for pod, put in zip(members, puts, strict=True)
+        ]
+
+
+def _given(asked: tuple[PodClaim, ...], put: Put, pod: Pod | None) -> tuple[ClaimAllocation, ...]:
+    known = dict(pod.claims) if pod is not None else {}
+    return tuple(
+        ClaimAllocation(c.name, known.get(c.name, c.claim), allocation)
+        for c, allocation in zip(asked, put.allocations, strict=True)
+    )
+
+
+def _sum(one: Charges, other: Charges) -> Charges:
+    return one | {cell: one.get(cell, 0) + amount for cell, amount in other.items()}
 
 
 def _pods_by_workload(pods: Iterable[Pod]) -> dict[str, tuple[Pod, ...]]:
@@ -325,17 +353,6 @@ def _pods_by_workload(pods: Iterable[Pod]) -> dict[str, tuple[Pod, ...]]:
         if pod.workload and not pod.terminating:
             found.setdefault(pod.workload, []).append(pod)
     return {k: tuple(sorted(v, key=lambda p: (p.pod_set, p.index, p.name))) for k, v in found.items()}
-
-
-def _pinned(workload: Workload, pod_set: PodSet, bound: list[Pod]) -> tuple[str, ...]:
-    """The nodes of the admission that no bound pod of the set stands on yet, one per missing pod."""
-    admission = workload.admission
-    chosen = next((s.nodes for s in admission.pod_sets if s.name == pod_set.name), ()) if admission else ()
-    used = [p.node for p in bound]
-    left: list[str] = []
-    for node, count in chosen:
-        left += [node] * max(0, count - used.count(node))
-    return tuple(left)
 
 
 def _assignment(pod_set: PodSet, pods: list[PodPlacement], flavors: dict[str, dict[str, str]]) -> PodSetAssignment:

@@ -9,12 +9,13 @@ leaves no room for a later pod set is taken back by dropping its trial.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from bayplan.core.book import Option
 from bayplan.core.fleet import Fleet, Put, Trial
 from bayplan.core.topology import HOSTNAME, Domain, Forest, Tree
+from bayplan.model.node import NodeSelector
 from bayplan.model.reason import TopologyPlacementFailed
 from bayplan.model.workload import TopologyRequest
 
@@ -28,13 +29,19 @@ TRIALS_MAX = 64  # trials per gang over all pod sets: bounds the search where po
 
 
 class Need(NamedTuple):
-    """`pods` pods of `shape` for a pod set; `pinned` lists the nodes an earlier admission chose, one per pod."""
+    """`pods` pods of `shape` for a pod set.
+
+    `pinned` lists the nodes an earlier admission chose, one per pod. The pods may only go where every selector of
+    `near` holds, and where the devices given to the needs numbered in `follows` can be reached.
+    """
 
     pod_set: str
     shape: int
     pods: int
     topology: TopologyRequest = TopologyRequest()
     pinned: tuple[str, ...] = ()
+    near: tuple[NodeSelector, ...] = ()
+    follows: tuple[int, ...] = ()
 
 
 class Placement(NamedTuple):
@@ -53,6 +60,7 @@ class Placer:
         self._score = score
         self._best: dict[int, dict[int, tuple[int, Option] | None]] = {}
         self._failed: dict[tuple[Need, ...], TopologyPlacementFailed] = {}
+        self._reached: dict[tuple[NodeSelector, ...], frozenset[str]] = {}
 
     # --- one pod -------------------------------------------------------------------------------------------------
 
@@ -68,11 +76,12 @@ class Placer:
             memo[sig] = found
         return memo[sig]
 
-    def _best_node(self, trial: Trial, domain: Domain, shape: int) -> tuple[str, Option] | None:
-        if not trial.touched and not domain.level:
+    def _best_node(self, trial: Trial, domain: Domain, need: Need) -> tuple[str, Option] | None:
+        shape = need.shape
+        if not trial.touched and not domain.level and not need.near:
             return self._best_of_fleet(shape)
         found: tuple[int, str, Option] | None = None
-        for node in domain.nodes:
+        for node in self._within_reach(domain.nodes, need.near):
             sig = trial.sig(node)
             best = self.best_option(sig, shape) if sig >= 0 else None
             if best is not None and (found is None or best[0] > found[0]):
@@ -109,7 +118,8 @@ class Placer:
         """The need's pods on the nodes its admission chose; None when one of them cannot take its pod any more."""
         puts: list[Put] = []
         for node in need.pinned:
-            sig = trial.sig(node) if node in self.fleet.sigs else -1
+            reached = node in self.fleet.sigs and any(self._within_reach((node,), need.near))
+            sig = trial.sig(node) if reached else -1
             best = self.best_option(sig, need.shape) if sig >= 0 else None
             if best is None:
                 return None
@@ -119,9 +129,9 @@ class Placer:
     def put_all(self, trial: Trial, domain: Domain, tree: Tree, need: Need) -> tuple[Put, ...] | None:
         """The need's pods inside `domain`, on top of `trial`; None when they do not fit."""
         if need.pods == 1:
-            chosen = self._best_node(trial, domain, need.shape)
+            chosen = self._best_node(trial, domain, need)
             return None if chosen is None else (trial.put(chosen[0], need.shape, chosen[1]),)
-        counts = self.counts(trial, domain, need.shape)
+        counts = self.counts(trial, domain, need)
         puts: list[Put] = []
         for node, pods in _spread(tree, domain, counts, need.pods):
             for _ in range(pods):
@@ -131,10 +141,25 @@ class Placer:
                 puts.append(trial.put(node, need.shape, options[0]))
         return tuple(puts) if len(puts) == need.pods else None
 
-    def counts(self, trial: Trial, domain: Domain, shape: int) -> dict[str, int]:
-        """Pods of this shape each node of the domain holds."""
-        book = self.book
-        return {n: book.count(s, shape) if (s := trial.sig(n)) >= 0 else 0 for n in domain.nodes}
+    def counts(self, trial: Trial, domain: Domain, need: Need) -> dict[str, int]:
+        """Pods of this need each node of the domain holds."""
+        book, shape = self.book, need.shape
+        counts = dict.fromkeys(domain.nodes, 0) if need.near else {}
+        for node in self._within_reach(domain.nodes, need.near):
+            sig = trial.sig(node)
+            counts[node] = book.count(sig, shape) if sig >= 0 else 0
+        return counts
+
+    def _within_reach(self, nodes: tuple[str, ...], near: tuple[NodeSelector, ...]) -> Iterable[str]:
+        if not near:
+            return nodes
+        if near not in self._reached:
+            known = self.forest.nodes
+            self._reached[near] = frozenset(
+                name for name, node in known.items() if all(s.matches(name, node.labels) for s in near)
+            )
+        reached = self._reached[near]
+        return [n for n in nodes if n in reached]
 
 
 class _Gang:
@@ -156,9 +181,10 @@ class _Gang:
     def _pinned(self, trial: Trial) -> tuple[dict[int, tuple[Put, ...]], str, Trial] | None:
         if not all(len(n.pinned) == n.pods for n in self.needs):
             return None
-        step, puts = trial.child(), {}
+        step = trial.child()
+        puts: dict[int, tuple[Put, ...]] = {}
         for i, need in enumerate(self.needs):
-            placed = self.placer.put_pinned(step, need)
+            placed = self.placer.put_pinned(step, _following(need, puts))
             if placed is None:
                 return None
             puts[i] = placed
@@ -169,10 +195,17 @@ class _Gang:
         if len(self.needs) == 1:
             return (0,)
         root = self.placer.forest.default.root
-        room = [sum(self.placer.counts(trial, root, n.shape).values()) for n in self.needs]
+        room = [sum(self.placer.counts(trial, root, n).values()) for n in self.needs]
         return tuple(
             sorted(
-                range(len(room)), key=lambda i: (not self.needs[i].topology.required, room[i], -self.needs[i].pods, i)
+                range(len(room)),
+                key=lambda i: (
+                    bool(self.needs[i].follows),
+                    not self.needs[i].topology.required,
+                    room[i],
+                    -self.needs[i].pods,
+                    i,
+                ),
             )
         )
 
@@ -181,7 +214,7 @@ class _Gang:
     ) -> tuple[dict[int, tuple[Put, ...]], str, Trial] | None:
         if not order:
             return puts, "", trial
-        need = self.needs[order[0]]
+        need = _following(self.needs[order[0]], puts)
         for tree, domain in self._candidates(need, trial):
             self.trials += 1
             step = trial.child()
@@ -210,7 +243,7 @@ class _Gang:
         """Domains of a level that hold the need, tightest first."""
         if not level:
             return [tree.root]
-        counts = self.placer.counts(trial, tree.root, need.shape)
+        counts = self.placer.counts(trial, tree.root, need)
         sized = [(sum(counts[n] for n in d.nodes), d) for d in tree.domains(level)]
         fitting = sorted((s for s in sized if s[0] >= need.pods), key=lambda s: (s[0], s[1].path))
         return [d for _, d in fitting[:CANDIDATES_MAX]]
@@ -221,10 +254,16 @@ class _Gang:
         return explain_failure(self.placer, need, trial, tree, level)
 
 
+def _following(need: Need, puts: dict[int, tuple[Put, ...]]) -> Need:
+    """The need, confined to where the devices it shares with earlier needs can be reached."""
+    near = tuple(a.node_selector for i in need.follows for a in puts[i][0].allocations if a.node_selector is not None)
+    return need._replace(near=(*need.near, *near)) if near else need
+
+
 def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level: str) -> TopologyPlacementFailed:
     """The numbers of a need that found no domain: the best one, what the nodes lack, and whether it could ever fit."""
     book = placer.book
-    counts = placer.counts(trial, tree.root, need.shape)
+    counts = placer.counts(trial, tree.root, need)
     domains = tree.domains(level)
     sized = [(sum(counts[n] for n in d.nodes), d) for d in domains]
     pods_best, best = max(sized, key=lambda s: s[0], default=(0, tree.root))

@@ -184,7 +184,7 @@ class Preemption:
         level = need.topology.required or need.topology.preferred or HOSTNAME
         tree = forest.tree(level)
         trial = Trial(self.placer.fleet)
-        counts = self.placer.counts(trial, tree.root, need.shape)
+        counts = self.placer.counts(trial, tree.root, need)
         short = asks.queue and quotas.short(asks.queue, asks.charges)
         ranked: list[tuple[int, tuple[str, ...], list[Running]]] = []
         homes = {r.workload.key: {p.node for p in r.pods} for r in allowed}

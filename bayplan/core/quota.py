@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import NamedTuple
 
-from bayplan.model.device import DeviceSubRequest, ExactDeviceRequest
+from bayplan.model.device import AllocationResult, DeviceRequest, DeviceSubRequest, ExactDeviceRequest
 from bayplan.model.queue import ClusterQueue, ResourceFlavor, ResourceGroup
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import PodTemplate, Workload
@@ -205,6 +205,29 @@ class Tariff:
             charged[self.resource(first.device_class_name)] = self._amount(first)
         return charged
 
+    @staticmethod
+    def open_ended(template: PodTemplate) -> bool:
+        """Whether a request asks for All devices, of which only an allocation tells the number."""
+        return any(_is_all(r) for c in template.claims if c.template is not None for r in c.template.devices.requests)
+
+    def by_devices(
+        self, template: PodTemplate, given: Mapping[str, AllocationResult], flavors: Mapping[str, str]
+    ) -> Charges:
+        """What one pod's All requests are charged beyond one device each, from its allocations by claim name."""
+        extra: Charges = {}
+        for claim in template.claims:
+            if claim.template is None or claim.name not in given:
+                continue
+            served = [r.request for r in given[claim.name].devices.results]
+            for request in claim.template.devices.requests:
+                if request.exactly is not None and _is_all(request) and not request.exactly.admin_access:
+                    resource = self.resource(request.exactly.device_class_name)
+                    more = (served.count(request.name) - 1) * MILLI
+                    if more > 0 and resource in flavors:
+                        cell = flavors[resource], resource
+                        extra[cell] = extra.get(cell, 0) + more
+        return extra
+
     def resource(self, device_class: str) -> str:
         """The quota resource of a device class."""
         known = self._classes.get(device_class)
@@ -268,6 +291,10 @@ class Tariff:
                     cell = chosen[resource], resource
                     charged[cell] = charged.get(cell, 0) + amount * pod_set.count
         return charged
+
+
+def _is_all(request: DeviceRequest) -> bool:
+    return request.exactly is not None and request.exactly.allocation_mode == "All"
 
 
 def on_flavors(template: PodTemplate, chosen: Iterable[str], flavors: Mapping[str, ResourceFlavor]) -> PodTemplate:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 from bayplan.core.allocate import Catalog
-from bayplan.core.book import Book, claims_asked
+from bayplan.core.book import Book, ask_of
 from bayplan.core.fleet import Fleet, Occupancy, ranks
 from bayplan.core.place import Placer
 from bayplan.core.score import SCORES
@@ -69,7 +69,7 @@ def _site(snapshot: Snapshot, policy: Policy, templates: tuple[PodTemplate, ...]
     known = _sites.pop(key, None)
     catalog = _catalog(snapshot, policy) if known is None or known.book.size > SIGNATURES_MAX else known.catalog
     for template in templates:
-        catalog.ask(claims_asked(template))
+        catalog.ask(ask_of(template))
     if known is None or known.catalog is not catalog:
         known = _new_site(snapshot, policy, objects, catalog, keys, names)
     elif known.epoch != catalog.epoch or not (keys <= known.keys and names <= known.names):

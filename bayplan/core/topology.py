@@ -77,7 +77,7 @@ class Forest:
     ) -> None:
         named = [tuple(lv.node_label for lv in t.spec.levels) for _, t in sorted(topologies.items())]
         self._levels = (*named, policy.levels)
-        self._nodes, self._rank = nodes, rank
+        self.nodes, self._rank = nodes, rank
         self._trees: dict[tuple[str, ...], Tree] = {}
 
     def tree(self, level: str) -> Tree:
@@ -91,5 +91,5 @@ class Forest:
 
     def _tree(self, levels: tuple[str, ...]) -> Tree:
         if levels not in self._trees:
-            self._trees[levels] = Tree(levels, self._nodes, self._rank)
+            self._trees[levels] = Tree(levels, self.nodes, self._rank)
         return self._trees[levels]
