@@ -344,5 +344,5 @@ def test_a_file_serves_one_process_at_a_time(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cluster.db"
     path.write_text("not a database, but long enough to be looked at as one: " * 40)
-    with pytest.raises(StoreFileError, match="cluster.db: cannot open the cluster's store: file is not a database"):
+    with pytest.raises(StoreFileError, match=r"cluster\.db: cannot open the cluster's store: file is not a database"):
         Store(str(path))

@@ -45,7 +45,7 @@ class Disk:
 
     @staticmethod
     def _open(path: str, synchronous: str) -> sqlite3.Connection:
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.5)
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute(f"PRAGMA synchronous={synchronous}")

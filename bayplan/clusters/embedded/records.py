@@ -91,6 +91,7 @@ class Records:
     def __init__(self, disk: Disk, version: int, history_limit: int) -> None:
         self.lock = threading.RLock()
         self.version = version
+        self.committed = version
         self._opened_at = version
         self._disk = disk
         self._history_limit = history_limit
@@ -215,6 +216,7 @@ class Records:
         deletes = [key for key, change in last.items() if change.type == "DELETED"]
         self._disk.commit(self.version, upserts, deletes)
         self._pending = []
+        self.committed = self.version
         for change in changes:
             self._tables[change.record.resource].remember(change, self._history_limit)
         for listener in list(self._listeners):

@@ -187,7 +187,7 @@ class Store:
     def changes(self, resource: str, since: int) -> tuple[ChangeList, int]:
         """Changes of one resource after `since`, oldest first, and the version they reach; ApiError 410."""
         with self._records.lock:
-            return self._records.changes(resource, since), self._records.version
+            return self._records.changes(resource, since), self._records.committed
 
     def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call `callback(version)` after every commit, under the lock: only wake something up. Returns a stop."""

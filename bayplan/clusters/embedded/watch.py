@@ -21,7 +21,7 @@ class Watch:
         self._resources = tuple(resources)
         self._wakened = threading.Event()
         self._stop = records.listen(lambda version: self._wakened.set())
-        self.version = records.version if since is None else since
+        self.version = records.committed if since is None else since
 
     def poll(self) -> list[Change]:
         """Everything new since the last call, oldest first, without waiting; ApiError 410 when too far behind."""
@@ -30,7 +30,7 @@ class Watch:
             found: list[Change] = []
             for resource in self._resources:
                 found += self._records.changes(resource, self.version)
-            self.version = self._records.version
+            self.version = self._records.committed
         found.sort(key=lambda change: change.version)
         return found
 
