@@ -140,13 +140,14 @@ def _read(device: DeviceView, read: Read) -> Value:
 
 def _frozen(value: Value) -> Value:
     """Hashable, and never equal for values that CEL tells apart (Python's True is 1)."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str or value is None:
         return value
-    if isinstance(value, Mapping):
-        return "map", tuple((name, _frozen(value[name])) for name in sorted(value))
-    if isinstance(value, tuple):
+    if kind is tuple:
         return tuple(map(_frozen, value))
-    return type(value).__name__, value
+    if isinstance(value, dict | Mapping):
+        return "map", tuple((name, _frozen(value[name])) for name in sorted(value))
+    return kind, value
 
 
 def compile_selector(expression: str, *, consumable_capacity: bool = True, list_attributes: bool = True) -> Selector:

@@ -7,7 +7,7 @@ Matching: the Virtual Machine Approach"). Both find the leftmost match and prefe
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -50,6 +50,8 @@ class Pattern:
         self._tree = tree
         self._python = re.compile(_translated(tree))
         self._program = _Program(tree)
+        # The longest text that is cheap to backtrack over, at most a million characters; -1 if not even "" is.
+        self._cheap_length = bisect_left(range(MAX_BACKTRACKING // 10), True, key=self._is_expensive) - 1
 
     def search(self, text: str, start: int = 0) -> Span | None:
         """The leftmost match at or behind `start`, as (start, end) offsets; raises WorkError."""
@@ -64,7 +66,10 @@ class Pattern:
 
     def is_cheap(self, length: int) -> bool:
         """Whether backtracking over so many characters is bounded by MAX_BACKTRACKING steps."""
-        return (length + 1) * self._program.size * _ways(self._tree, length + 1) <= MAX_BACKTRACKING
+        return length <= self._cheap_length
+
+    def _is_expensive(self, length: int) -> bool:
+        return (length + 1) * self._program.size * _ways(self._tree, length + 1) > MAX_BACKTRACKING
 
     def backtrack(self, text: str, start: int = 0) -> Span | None:
         match = self._python.search(text, start)
