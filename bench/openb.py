@@ -1,0 +1,120 @@
+"""How full each node score packs Alibaba's openb fleet, beside the figures published for it (USENIX ATC 2023).
+
+GPU allocation in percent where the requests reach 80, 100 and 130 % of the fleet, mean over the seeds of arrival order
+and the orders of nodes; CPU seconds of one run. The data lies in ../shared/traces/openb, or where --data says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from bayplan.clusters.simulator.openb import OpenbPod, capacity_milli, read_nodes, read_pods
+from bayplan.clusters.simulator.packing import Packed, arrivals, pack, pack_at_random
+from bayplan.core.score import SCORES
+from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
+
+DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "traces" / "openb"
+NODES = "openb_node_list_gpu_node.csv"
+SEEDS = tuple(range(42, 52))
+AT = (80, 100, 130)
+TRACES = ("default", "multigpu20", "multigpu50", "gpushare40", "gpushare100", "gpuspec10", "gpuspec33")
+# published allocation at 100 % of arrivals, mean of ten seeds, in the order of TRACES
+PUBLISHED = {
+    "random": (86.30, 86.92, 81.28, 84.86, 78.90, 86.26, 83.87),
+    "dot-product": (90.62, 91.85, 94.73, 89.30, 81.98, 90.17, 79.82),
+    "gpu-clustering": (91.65, 93.34, 95.69, 89.76, 82.22, 91.96, 81.09),
+    "gpu-packing": (91.78, 93.50, 96.06, 89.77, 82.13, 92.24, 82.22),
+    "best-fit": (92.86, 93.73, 95.62, 91.44, 84.62, 93.10, 80.40),
+    "fgd": (95.23, 95.53, 97.09, 93.96, 86.64, 94.66, 87.84),
+    "upper bound": (96.91, 97.35, 98.34, 95.63, 89.19, 96.87, 96.37),
+}
+ORDER = ("random", "first-fit", "kube-scheduler", "dot-product", "gpu-clustering", "gpu-packing", "best-fit", "fgd")
+
+
+class Cell(NamedTuple):
+    """One score on one trace, over all runs."""
+
+    runs: tuple[Packed, ...]
+    cpu_s: float
+
+    def at(self, percent: int) -> float:
+        """Mean allocation where the requests reach `percent`."""
+        return mean(r.allocation[percent] for r in self.runs)
+
+
+def main() -> int:
+    args = _arguments()
+    unknown = [s for s in args.scores if s not in SCORES]
+    if unknown or not (args.data / NODES).exists():
+        what = f"unknown score {unknown[0]!r}" if unknown else f"no {NODES} in {args.data}"
+        print(f"bench openb: {what}", file=sys.stderr)
+        return 2
+    fleet, console = read_nodes(args.data / NODES), Console()
+    for trace in args.traces:
+        pods = read_pods(args.data / f"openb_pod_list_{trace}.csv")
+        cells: dict[str, Cell] = {}
+        with Live(console=console, auto_refresh=False) as live:
+            for score in args.scores:
+                cells[score] = _measure(fleet, pods, score, args.seeds, args.node_orders)
+                live.update(_table(trace, cells), refresh=True)
+    return 0
+
+
+def _measure(
+    fleet: Snapshot, pods: Sequence[OpenbPod], score: str, seeds: Sequence[int], node_orders: Sequence[int]
+) -> Cell:
+    capacity, started = capacity_milli(fleet), time.process_time()
+    runs = tuple(
+        _packer(score, seed)(fleet, arrivals(pods, capacity, seed), Policy(score=score, seed=order))
+        for seed in seeds
+        for order in node_orders
+    )
+    return Cell(runs, (time.process_time() - started) / len(runs))
+
+
+def _packer(score: str, seed: int) -> Callable[[Snapshot, Sequence[OpenbPod], Policy], Packed]:
+    if score == "random":
+        return lambda fleet, queue, policy: pack_at_random(fleet, queue, policy, seed)
+    return pack
+
+
+def _table(trace: str, cells: dict[str, Cell]) -> Table:
+    table = Table(title=f"openb {trace}: GPU allocation in %", title_justify="left")
+    table.add_column("score")
+    for at in AT:
+        table.add_column(f"at {at} %", justify="right")
+    for name in ("published", "off by", "placed", "CPU s"):
+        table.add_column(name, justify="right")
+    for score, cell in cells.items():
+        published = _published(score, trace)
+        off = "" if published is None else f"{cell.at(100) - published:+.2f}"
+        placed = f"{mean(r.placed for r in cell.runs):.0f}"
+        shown = "" if published is None else f"{published:.2f}"
+        table.add_row(score, *(f"{cell.at(at):.2f}" for at in AT), shown, off, placed, f"{cell.cpu_s:.1f}")
+    table.add_row("upper bound (LP)", "", "", "", f"{_published('upper bound', trace):.2f}", "", "", "")
+    return table
+
+
+def _published(score: str, trace: str) -> float | None:
+    return PUBLISHED[score][TRACES.index(trace)] if score in PUBLISHED else None
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=sys.argv[0], description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--traces", nargs="+", default=["default"], choices=TRACES, help="pod lists (default: default)")
+    parser.add_argument("--scores", nargs="+", default=[*ORDER, "stranding"], help="node scores (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help="orders of arrival (default: 42…51)")
+    parser.add_argument("--node-orders", nargs="+", type=int, default=[1], help="seeds of the node order (default: 1)")
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder of the trace")
+    return parser.parse_args()
