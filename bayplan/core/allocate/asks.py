@@ -6,7 +6,7 @@ tolerations, capacity) does not depend on what is taken, so it is worked out onc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
 from bayplan.core.allocate.capacity import Amounts, consumed
@@ -14,6 +14,7 @@ from bayplan.core.allocate.components import Template
 from bayplan.core.allocate.constraints import Constraint, Values, lookup, values_of
 from bayplan.core.allocate.gates import Gates
 from bayplan.core.allocate.selectors import Matcher, SelectorError
+from bayplan.model.codec import to_json
 from bayplan.model.device import (
     DeviceClass,
     DeviceRequest,
@@ -54,9 +55,24 @@ class Grant(NamedTuple):
 
 
 class Need:
-    """One request of a claim. `name` is how results call it, `constraints` index the ask's constraints."""
+    """One request of a claim. `name` is how results call it, `constraints` index the ask's constraints.
 
-    __slots__ = ("_grants", "admin", "claim", "constraints", "count", "every", "matcher", "name", "parts", "spec")
+    Needs with equal `key` get the same from every device; within an ask they share `grants`.
+    """
+
+    __slots__ = (
+        "_grants",
+        "admin",
+        "claim",
+        "constraints",
+        "count",
+        "every",
+        "key",
+        "matcher",
+        "name",
+        "parts",
+        "spec",
+    )
 
     def __init__(
         self,
@@ -65,6 +81,7 @@ class Need:
         spec: ExactDeviceRequest | DeviceSubRequest,
         matcher: Matcher,
         constraints: tuple[tuple[int, Constraint], ...],
+        grants: dict[Hashable, dict[int, Grant | SelectorError | None]],
     ) -> None:
         self.claim = claim
         self.name = name
@@ -75,7 +92,9 @@ class Need:
         self.every = spec.allocation_mode == "All"
         self.count = spec.count
         self.admin = isinstance(spec, ExactDeviceRequest) and spec.admin_access
-        self._grants: dict[int, Grant | SelectorError | None] = {}
+        wish = (spec.device_class_name, spec.selectors, spec.tolerations, spec.capacity, self.admin)
+        self.key: Hashable = (to_json(wish), tuple((c.attribute, c.distinct) for c in self.parts))
+        self._grants = grants.setdefault(self.key, {})
 
     def selects(self, template: Template, name: str, gates: Gates) -> bool:
         """Whether the device is one the request means, whatever is taken. Raises SelectorError."""
@@ -163,6 +182,7 @@ def compile_ask(
     """The claims as a question; `names` are for messages. Raises Unservable."""
     constraints: list[Constraint] = []
     wants: list[tuple[Need, ...]] = []
+    grants: dict[Hashable, dict[int, Grant | SelectorError | None]] = {}
     for index, (spec, name) in enumerate(zip(claims, names, strict=True)):
         first = len(constraints)
         constraints += [
@@ -173,7 +193,7 @@ def compile_ask(
         ]
         numbered = tuple(enumerate(constraints))[first:]
         for request in spec.devices.requests:
-            wants.append(_alternatives(index, name, request, numbered, classes, gates))
+            wants.append(_alternatives(index, name, request, numbered, classes, gates, grants))
         for i, (_, given) in enumerate(numbered):
             if not given.attribute or (given.distinct and not gates.consumable):
                 raise Unservable(f"claim {name}, constraint #{i}: empty constraint (unsupported constraint type?)")
@@ -187,6 +207,7 @@ def _alternatives(
     constraints: tuple[tuple[int, Constraint], ...],
     classes: Mapping[str, DeviceClass],
     gates: Gates,
+    grants: dict[Hashable, dict[int, Grant | SelectorError | None]],
 ) -> tuple[Need, ...]:
     where = f"claim {claim}, request {request.name}"
     if request.first_available and not gates.prioritized_list:
@@ -212,7 +233,7 @@ def _alternatives(
             spec.device_class_name, classes[spec.device_class_name].spec.selectors, claim, spec.selectors, gates
         )
         bound = tuple((i, c) for i, c in constraints if c.covers(request.name, name))
-        needs.append(Need(index, name, spec, matcher, bound))
+        needs.append(Need(index, name, spec, matcher, bound, grants))
     return tuple(needs)
 
 

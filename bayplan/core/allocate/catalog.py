@@ -14,13 +14,16 @@ from typing import NamedTuple
 
 from bayplan.core.allocate import objective
 from bayplan.core.allocate.asks import MAX_DEVICES, Ask, Need, Unservable, compile_ask
+from bayplan.core.allocate.board import AllocationError, Board, Choice, Slot, Verdict
 from bayplan.core.allocate.components import Machines, State
 from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
 from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken, by_device
+from bayplan.core.allocate.offers import Offers
+from bayplan.core.allocate.packing import solve
 from bayplan.core.allocate.pools import Pools
 from bayplan.core.allocate.result import Given, allocation, share_id
-from bayplan.core.allocate.search import DEFAULT_BUDGET, Board, Choice, Outcome, Search, Slot, Verdict
-from bayplan.core.allocate.selectors import Matcher
+from bayplan.core.allocate.search import DEFAULT_BUDGET
+from bayplan.core.allocate.selectors import Matcher, SelectorError
 from bayplan.model.codec import to_json
 from bayplan.model.device import AllocationResult, DeviceClass, DeviceTaintRule, ResourceClaimSpec, ResourceSlice
 from bayplan.model.node import Node
@@ -61,12 +64,17 @@ DESCRIPTIVE = (
 
 
 class Fit(NamedTuple):
-    """One way to serve an ask. `after` is the state that results; `stranding` the thousandths of a GPU that nothing
-    can use any more because of it (negative when it makes some usable again); `choices` are by canonical slot."""
+    """One way to serve an ask.
+
+    `after` is the state that results; `stranding` the thousandths of a GPU that nothing can use any more because of it
+    (negative when it makes some usable again). `preference` adds up which alternatives of prioritised lists were
+    taken, 0 = the first of each. `choices` are by canonical slot.
+    """
 
     ask: int
     after: int
     stranding: int
+    preference: int
     choices: tuple[Choice, ...]
 
 
@@ -127,6 +135,7 @@ class Catalog:
         for name in sorted(classes):
             self._machines.widen(Matcher(name, classes[name].spec.selectors, "", (), self._gates).reads())
         self._inventory = Inventory(Pools(slices, taint_rules, self._gates), nodes, self._machines)
+        self._offers = Offers(self._machines, self._gates)
         self.epoch = 0
         self._asks: list[_Asked] = [_Asked(None, None, 0)]
         self._ask_ids: dict[bytes, int] = {to_json(()): 0}
@@ -252,35 +261,41 @@ class Catalog:
     def _work_out(self, kind: int, state: int, ask: int) -> tuple[Fit, ...]:
         asked = self._asks[ask].ask
         if ask == 0:
-            return (Fit(0, state, 0, ()),)
+            return (Fit(0, state, 0, 0, ()),)
         if asked is None or self._asks[ask].problem is not None:
             return ()
         board = self._board(kind, state)
-        single = self._single(ask, asked, board)
-        if single is not None:
-            return single
-        outcome = self._search(asked, board)
-        if outcome.verdict is Verdict.UNDECIDED:
+        if self._is_single(asked):
+            return self._singles(ask, asked, board)
+        try:
+            answer, found = solve(self._offers, asked, board, upstream=self._upstream, budget=self._budget)
+        except (AllocationError, SelectorError):
+            return ()
+        if answer.verdict is Verdict.UNDECIDED:
             self._undecided.add((kind, state, ask))
-        return (self._fit(ask, board, outcome.choices),) if outcome.verdict is Verdict.FOUND else ()
+        fits = {fit.after: fit for fit in reversed([self._fit(ask, board, o.choices) for o in found])}
+        return tuple(reversed(fits.values()))[:FITS_MAX]
 
-    def _search(self, asked: Ask, board: Board) -> Outcome:
-        return Search(self._machines, self._gates, asked, board, upstream=self._upstream, budget=self._budget).run()
+    def _is_single(self, asked: Ask) -> bool:
+        """Whether one device is wanted and nothing binds it: then all ways are found at once."""
+        return (
+            not self._upstream
+            and len(asked.wants) == 1
+            and not asked.constraints
+            and all(n.count == 1 and not n.every and not n.admin for n in asked.wants[0])
+        )
 
-    def _single(self, number: int, asked: Ask, board: Board) -> tuple[Fit, ...] | None:
-        """All ways at once, when one device is wanted and nothing binds it. None when a search must answer."""
-        if self._upstream or len(asked.wants) != 1 or asked.constraints:
-            return None
-        if any(n.every or n.count != 1 or n.admin for n in asked.wants[0]):
-            return None
-        found: list[Fit] = []
+    def _singles(self, ask: int, asked: Ask, board: Board) -> tuple[Fit, ...]:
+        """The ways for the first alternative that can be had, best first."""
         for need in asked.wants[0]:
-            search = Search(self._machines, self._gates, asked, board, upstream=False, budget=self._budget)
-            for slot, device, grant in search.singles(need)[: FITS_MAX - len(found)]:
-                found.append(self._fit(number, board, (Choice(0, need, slot, device, grant),)))
-            if len(found) >= FITS_MAX:
-                break
-        return tuple(found)
+            ways = []
+            for slot, of in {s: i for i, s in reversed(list(enumerate(board.slots)))}.items():
+                offers = self._offers.of(need, slot.state, slot.mask)
+                ways += [(o.score, of, o.device, Choice(0, need, of, o.device, o.grant)) for o in offers]
+            if ways:
+                ways.sort(key=lambda w: w[:3])
+                return tuple(self._fit(ask, board, (choice,)) for *_, choice in ways[:FITS_MAX])
+        return ()
 
     def _fit(self, ask: int, board: Board, choices: tuple[Choice, ...]) -> Fit:
         """The state after the choices; admin access takes nothing."""
@@ -297,7 +312,9 @@ class Catalog:
         )
         own = [s.id for s, slot in zip(states, board.slots, strict=True) if slot.mask == -1]
         wide = [(s.id, slot.mask) for s, slot in zip(states, board.slots, strict=True) if slot.mask != -1]
-        return Fit(ask, self._situation(own, wide), stranding, choices)
+        wants = asked.wants if (asked := self._asks[ask].ask) is not None else ()
+        preference = sum(wants[want].index(need) for want, need in {(c.want, c.need): None for c in choices})
+        return Fit(ask, self._situation(own, wide), stranding, preference, choices)
 
     def count(self, kind: int, state: int, ask: int) -> int:
         """How many such pods fit one after another, each taking the best fit."""
@@ -396,12 +413,11 @@ class Catalog:
         if asked is None:
             return 0
         board = self._board(kind, state)
-        search = Search(self._machines, self._gates, asked, board, upstream=False)
         needs = [n for want in asked.wants for n in want]
         return sum(
             objective.free(slot.state)
-            for i, slot in enumerate(board.slots)
-            if _is_gpu(slot.state) and any(search.offers(n, i) for n in needs)
+            for slot in board.slots
+            if _is_gpu(slot.state) and any(self._offers.of(n, slot.state, slot.mask) for n in needs)
         )
 
     def misfit(self, kind: int, state: int, ask: int) -> Misfit:
@@ -415,17 +431,17 @@ class Catalog:
         fits_empty = bool(self.fits(kind, empty, ask))
         worst: Misfit | None = None
         for want in asked.wants:
-            best = max((self._tally(asked, n, now, then) for n in want), key=lambda t: (t[2] - t[0], t[1] - t[0]))
+            best = max((self._tally(n, now, then) for n in want), key=lambda t: (t[2] - t[0], t[1] - t[0]))
             worst = Misfit(want[0].name.partition("/")[0], *best, fits_empty, undecided)
             if best[2] < best[0]:
                 break
         assert worst is not None
         return worst
 
-    def _tally(self, asked: Ask, need: Need, now: Board, then: Board) -> tuple[int, int, int]:
+    def _tally(self, need: Need, now: Board, then: Board) -> tuple[int, int, int]:
         """Wanted, matching on an empty node, free now."""
-        matching = Search(self._machines, self._gates, asked, then, upstream=False).tally(need)
-        free = Search(self._machines, self._gates, asked, now, upstream=False).tally(need)
+        matching = self._offers.tally(need, then)
+        free = self._offers.tally(need, now)
         return (max(1, matching) if need.every else need.count), matching, free
 
     def _empty(self, kind: int, state: int) -> int:

@@ -10,7 +10,7 @@ All amounts are billionths (`Quantity.nano`).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from bayplan.core.allocate.gates import Gates
 from bayplan.core.allocate.pools import DeviceId, Published
@@ -23,6 +23,10 @@ Cost = tuple[tuple[int, int], ...]
 
 Reads = frozenset[tuple[str, ...]] | None
 """Paths that selectors and constraints read; None when they may read anything."""
+
+
+PARTITIONS_MAX = 40
+"""Devices that a GPU is cut into at most (MIG: 26). What has more is no GPU, and not worth the finer treatment."""
 
 
 class Template:
@@ -42,9 +46,13 @@ class Template:
 
 
 class Kind:
-    """What a component is: its devices, what each takes of the counters, and how much of those there is."""
+    """What a component is: its devices, what each takes of the counters, and how much of those there is.
 
-    __slots__ = ("costs", "counters", "id", "limits", "root", "templates", "usable")
+    `measure` is the counter that says how much of the GPU something is (-1 without), `weights` how many thousandths
+    of the GPU each device is by that measure.
+    """
+
+    __slots__ = ("costs", "counters", "id", "limits", "measure", "root", "templates", "weights")
 
     def __init__(
         self,
@@ -59,7 +67,21 @@ class Kind:
         self.costs = costs
         self.counters = counters
         self.limits = limits
+        self.measure = _measure(counters, limits)
+        self.weights = _weights(self)
         self.root: State
+
+
+def _measure(counters: Sequence[str], limits: Units) -> int:
+    """The memory, else the first counter that is not zero."""
+    counting = [i for i, limit in enumerate(limits) if limit > 0]
+    return next((i for i in counting if counters[i] == "memory"), counting[0] if counting else -1)
+
+
+def _weights(kind: Kind) -> tuple[int, ...]:
+    if kind.measure < 0:
+        return (1000,) * len(kind.costs)
+    return tuple(dict(cost).get(kind.measure, 0) * 1000 // kind.limits[kind.measure] for cost in kind.costs)
 
 
 class State:
@@ -69,7 +91,7 @@ class State:
     device, what its shares take, or None without shares.
     """
 
-    __slots__ = ("busy", "id", "kind", "memo", "moves", "remaining", "used")
+    __slots__ = ("_open", "busy", "id", "kind", "memo", "moves", "remaining", "used")
 
     def __init__(self, id: int, kind: Kind, remaining: Units, busy: int, used: tuple[Units | None, ...]) -> None:
         self.id = id
@@ -77,8 +99,22 @@ class State:
         self.remaining = remaining
         self.busy = busy
         self.used = used
+        self._open = -1
         self.moves: dict[tuple[int, Units], State | None] = {}
         self.memo: dict[Hashable, object] = {}
+
+    def is_open(self, device: int) -> bool:
+        """Whether the device can still be had; for a shareable one, whether it may be."""
+        if self.busy >> device & 1:
+            return False
+        return self.used[device] is not None or all(self.remaining[c] >= a for c, a in self.kind.costs[device])
+
+    @property
+    def open(self) -> int:
+        """The devices that are open, as bits."""
+        if self._open < 0:
+            self._open = sum(1 << i for i in range(len(self.kind.costs)) if self.is_open(i))
+        return self._open
 
 
 class Machines:
@@ -169,16 +205,14 @@ class Machines:
         return after
 
     def fits(self, state: State, device: int, amounts: Units) -> bool:
-        kind = state.kind
-        if state.busy >> device & 1:
+        """Whether one more allocation of a device fits."""
+        template, used = state.kind.templates[device], state.used[device]
+        if not state.is_open(device):
             return False
-        if kind.templates[device].shareable:
-            limits, used = kind.templates[device].limits, state.used[device]
-            if used is not None:
-                return all(u + a <= most for u, a, most in zip(used, amounts, limits, strict=True))
-            if any(a > most for a, most in zip(amounts, limits, strict=True)):
-                return False
-        return all(state.remaining[c] >= amount for c, amount in kind.costs[device])
+        if not template.shareable:
+            return True
+        before = (0,) * len(amounts) if used is None else used
+        return all(u + a <= most for u, a, most in zip(before, amounts, template.limits, strict=True))
 
     def forced(self, kind: Kind, holdings: Iterable[tuple[int, Units | None]]) -> State:
         """The state with these devices taken, whether they fit or not. Shares without amounts take everything."""

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bayplan.core.allocate.components import Kind, Machines, State
+from bayplan.core.allocate.components import PARTITIONS_MAX, Kind, Machines, State
 
 WHOLE = 1000
-COVER_BUDGET = 400
-"""States looked at to find the best cover; beyond, the best found so far counts."""
+COVER_BUDGET = 200
+"""Sets of devices looked at to find the best cover of what is left; beyond, the best found so far counts."""
+
+SORTS_MAX = 16
+"""Sizes of partitions a GPU has at most (MIG: 8). Odd hardware is judged by what is free alone."""
 
 
 class Score(NamedTuple):
@@ -50,13 +53,16 @@ def free(state: State) -> int:
 
 def _free(state: State) -> int:
     kind = state.kind
-    weights = _weights(kind)
     if not kind.limits:
-        return sum(w * _unused(state, i) // WHOLE for i, w in enumerate(weights)) // max(1, len(weights))
-    at = _measure(kind)
-    left = WHOLE if at < 0 else max(0, state.remaining[at]) * WHOLE // kind.limits[at]
-    inside = sum(w * _unused(state, i) // WHOLE for i, w in enumerate(weights) if state.used[i] is not None)
-    return min(WHOLE, left + inside)
+        return sum(_unused(state, i) for i in range(len(kind.costs))) // len(kind.costs)
+    shares = sum(w * _unused(state, i) // WHOLE for i, w in enumerate(kind.weights) if state.used[i] is not None)
+    return min(WHOLE, _left(state) + shares)
+
+
+def _left(state: State) -> int:
+    """What the counters still allow."""
+    at = state.kind.measure
+    return WHOLE if at < 0 else max(0, state.remaining[at]) * WHOLE // state.kind.limits[at]
 
 
 def _unused(state: State, device: int) -> int:
@@ -69,37 +75,25 @@ def _unused(state: State, device: int) -> int:
     return min((max(0, m - u) * WHOLE // m for u, m in zip(used, limits, strict=True) if m), default=WHOLE)
 
 
-def _measure(kind: Kind) -> int:
-    """The counter that says how much of the GPU a partition is: its memory, else the first that is not zero."""
-    counting = [i for i, limit in enumerate(kind.limits) if limit > 0]
-    return next((i for i in counting if kind.counters[i] == "memory"), counting[0] if counting else -1)
-
-
-def _weights(kind: Kind) -> tuple[int, ...]:
-    """Thousandths of the component each device is."""
-    at = _measure(kind) if kind.limits else -1
-    if at < 0:
-        return (WHOLE,) * len(kind.costs)
-    return tuple(dict(cost).get(at, 0) * WHOLE // kind.limits[at] for cost in kind.costs)
+def _is_partitioned(kind: Kind) -> bool:
+    few = len(kind.costs) <= PARTITIONS_MAX and len({t.id for t in kind.templates}) <= SORTS_MAX
+    return kind.measure >= 0 and few
 
 
 def stranded(machines: Machines, state: State) -> int:
     """What is free but cannot be covered by any combination of devices."""
     known = state.memo.get("stranded")
     if known is None:
-        known = state.memo["stranded"] = _stranded(machines, state) if state.kind.limits else 0
+        known = state.memo["stranded"] = _stranded(machines, state) if _is_partitioned(state.kind) else 0
     assert isinstance(known, int)
     return known
 
 
 def _stranded(machines: Machines, state: State) -> int:
-    at = _measure(state.kind)
-    if at < 0:
-        return 0
-    weights = _weights(state.kind)
+    weights = state.kind.weights
     order = sorted(range(len(weights)), key=lambda i: (-weights[i], i))
-    exclusive = [i for i in order if weights[i] and state.used[i] is None]
-    left = max(0, state.remaining[at]) * WHOLE // state.kind.limits[at]
+    exclusive = [i for i in order if weights[i] and state.used[i] is None and state.open >> i & 1]
+    left = _left(state)
     return left - _Cover(machines, weights, exclusive).best(state, left)
 
 
@@ -132,25 +126,25 @@ def options(machines: Machines, state: State) -> int:
     """How much could still be had of each sort of device, added up over the sorts."""
     known = state.memo.get("options")
     if known is None:
-        known = state.memo["options"] = _options(machines, state) if state.kind.limits else 0
+        known = state.memo["options"] = _options(machines, state) if _is_partitioned(state.kind) else 0
     assert isinstance(known, int)
     return known
 
 
 def _options(machines: Machines, state: State) -> int:
-    weights = _weights(state.kind)
     sorts: dict[tuple[int, int], list[int]] = {}
     for i, template in enumerate(state.kind.templates):
-        sorts.setdefault((template.id, weights[i]), []).append(i)
+        if state.open >> i & 1:
+            sorts.setdefault((template.id, state.kind.weights[i]), []).append(i)
     return sum(weight * _most(machines, state, devices) for (_, weight), devices in sorts.items() if weight)
 
 
 def _most(machines: Machines, state: State, devices: list[int]) -> int:
     """How many of these fit side by side, taken in order from either end: exact for placements along a line."""
-    return max(_taken(machines, state, devices), _taken(machines, state, devices[::-1]))
+    return max(_count(machines, state, devices), _count(machines, state, devices[::-1]))
 
 
-def _taken(machines: Machines, state: State, devices: list[int]) -> int:
+def _count(machines: Machines, state: State, devices: list[int]) -> int:
     count = 0
     for device in devices:
         after = machines.move(state, device, state.kind.templates[device].limits)

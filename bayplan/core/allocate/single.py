@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bayplan.core.allocate.asks import Ask, Unservable, compile_ask
+from bayplan.core.allocate.board import AllocationError, Board, Choice, Slot, Verdict
 from bayplan.core.allocate.components import Machines
 from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
 from bayplan.core.allocate.inventory import Inventory, Site
+from bayplan.core.allocate.offers import Offers
+from bayplan.core.allocate.packing import solve
 from bayplan.core.allocate.pools import Pools
 from bayplan.core.allocate.result import Given, allocation, share_id
-from bayplan.core.allocate.search import DEFAULT_BUDGET, AllocationError, Board, Choice, Slot, Verdict, solve
+from bayplan.core.allocate.search import DEFAULT_BUDGET
 from bayplan.core.allocate.selectors import SelectorError
 from bayplan.model.device import AllocationResult, DeviceClass, DeviceTaintRule, ResourceClaim, ResourceSlice
 from bayplan.model.node import Node
@@ -56,7 +59,7 @@ def allocate(
     site = inventory.sites[node.name]
     board = _board(inventory, machines, site, node, allocated)
     try:
-        outcome = solve(machines, gates, ask, board, upstream=order == "upstream", budget=budget)
+        outcome, _ = solve(Offers(machines, gates), ask, board, upstream=order == "upstream", budget=budget)
     except (AllocationError, SelectorError) as failure:
         return Answer(Verdict.IMPOSSIBLE, error=str(failure))
     results = _results(ask, outcome.choices, inventory, site, node, classes, gates)
