@@ -251,8 +251,9 @@ class Cycle:
             asks = Preemptor(workload, queue, assignment.wanted.needs, assignment.charges)
             waiting = self.preemption.when_left(asks, self.quotas)
             if waiting is not None:
-                names = sorted({p.workload or p.key for p in self.preemption.leaving})
-                self._reserve(workload, asks, Eviction((), waiting), tuple(names))
+                nodes = {p.node for group in waiting.puts for p in group}
+                names = {p.workload or p.key for p in self.preemption.leaving if p.node in nodes}
+                self._reserve(workload, asks, Eviction((), waiting), tuple(sorted(names)))
                 return True
         for assignment in assignments:
             asks = Preemptor(workload, queue, assignment.wanted.needs, assignment.charges)
