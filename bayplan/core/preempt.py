@@ -65,12 +65,9 @@ class Preemption:
 
     def when_left(self, asks: Preemptor, quotas: Quotas) -> Placement | None:
         """Where the preemptor would stand once pods that are already terminating have gone."""
-        if not self.leaving or quotas.short(asks.queue, asks.charges):
+        if not self.leaving or (asks.queue and quotas.short(asks.queue, asks.charges)):
             return None
-        trial = Trial(self.placer.fleet)
-        self._release(trial, self.leaving)
-        found = self.placer.place(asks.needs, trial)
-        return None if isinstance(found, TopologyPlacementFailed) else found
+        return self._room(asks, ())
 
     def find(self, asks: Preemptor, quotas: Quotas) -> Eviction | None:
         """The cheapest victims that let the preemptor start, or None when no set would."""
@@ -78,26 +75,26 @@ class Preemption:
             return None
         reasons = {key: self.reason(asks, r, quotas) for key, r in self.running.items()}
         allowed = sorted((self.running[k] for k, why in reasons.items() if why), key=lambda r: r.cost)
-        if not allowed or self._try(asks, allowed, quotas) is None:
+        if not allowed or self._room(asks, allowed) is None:
             return None
         best: tuple[tuple[object, ...], list[Running], Placement] | None = None
         for inside in self._by_domain(asks, allowed, quotas):
-            found = self._cheapest(asks, inside, quotas)
+            found = self._cheapest(asks, self._lawful(asks, inside, quotas), quotas)
             if found is not None:
                 cost = _cost(found[0])
                 if best is None or cost < best[0]:
                     best = cost, found[0], found[1]
         if best is None:
-            found = self._cheapest(asks, allowed, quotas)
-            assert found is not None
+            found = self._cheapest(asks, self._lawful(asks, allowed, quotas), quotas)
+            if found is None:
+                return None
             best = (), found[0], found[1]
         return Eviction(tuple((r, reasons[r.workload.key]) for r in best[1]), best[2])
 
     def reason(self, asks: Preemptor, victim: Running, quotas: Quotas) -> str:
         """Kueue's word for why the preemptor may end the victim; `""` when it may not."""
         mine, theirs = asks.workload, victim.workload
-        admission = theirs.admission
-        queue = admission.cluster_queue if admission else ""
+        queue = _queue(victim)
         if not asks.queue or not queue:
             return "Preempted" if theirs.priority < mine.priority else ""
         policy = self.snapshot.cluster_queues[asks.queue].spec.preemption
@@ -123,16 +120,35 @@ class Preemption:
     # --- trials --------------------------------------------------------------------------------------------------
 
     def _try(self, asks: Preemptor, victims: Sequence[Running], quotas: Quotas) -> Placement | None:
-        for victim in victims:
-            admission = victim.workload.admission
-            if admission is not None and admission.cluster_queue:
-                quotas = quotas.removing(admission.cluster_queue, victim.charges)
+        """Where the preemptor stands once these have left; None when it does not fit or one may not be ended."""
+        for victim in sorted(victims, key=lambda r: r.cost):
+            queue = _queue(victim)
+            if asks.queue and queue and queue != asks.queue and not quotas.borrowing(queue, victim.charges):
+                return None
+            if queue:
+                quotas = quotas.removing(queue, victim.charges)
         if asks.queue and quotas.short(asks.queue, asks.charges):
             return None
+        return self._room(asks, victims)
+
+    def _room(self, asks: Preemptor, victims: Sequence[Running]) -> Placement | None:
+        """Where the preemptor fits once these have left, quota aside."""
         trial = Trial(self.placer.fleet)
         self._release(trial, (*self.leaving, *(p for v in victims for p in v.pods)))
         found = self.placer.place(asks.needs, trial)
         return None if isinstance(found, TopologyPlacementFailed) else found
+
+    def _lawful(self, asks: Preemptor, victims: Sequence[Running], quotas: Quotas) -> list[Running]:
+        """The victims, cheapest first, without those whose queue no longer borrows once the ones before have left."""
+        lawful = []
+        for victim in sorted(victims, key=lambda r: r.cost):
+            queue = _queue(victim)
+            if asks.queue and queue and queue != asks.queue and not quotas.borrowing(queue, victim.charges):
+                continue
+            lawful.append(victim)
+            if queue:
+                quotas = quotas.removing(queue, victim.charges)
+        return lawful
 
     def _release(self, trial: Trial, pods: Iterable[Pod]) -> None:
         pods = tuple(pods)
@@ -204,6 +220,10 @@ class Preemption:
         if all_of_quota and inside:
             inside += [r for r in allowed if r.charges and nodes.isdisjoint(homes[r.workload.key])]
         return inside
+
+
+def _queue(running: Running) -> str:
+    return running.workload.admission.cluster_queue if running.workload.admission else ""
 
 
 def _within(policy: str, mine: Workload, theirs: Workload) -> bool:

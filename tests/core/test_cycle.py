@@ -206,3 +206,21 @@ def test_an_impossible_gang_is_told_never() -> None:
 def test_an_unknown_score_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"policy.score: expected one of .*, got 'magic'"):
         decide(cluster("a=8", "x:1"), msgspec.structs.replace(POLICY, score="magic"), now_s=1)
+
+
+def test_a_queue_gives_back_no_more_than_it_borrowed() -> None:
+    """Queue one borrows 4; two asks for 8 of its own 8 and gets what was borrowed, not one's own."""
+    snapshot = cluster("a=8 b=8", "two/y:8", running="one/x:4@a one/z:8@b", queues="one=8@all two=8@all")
+    assert decided(snapshot) == {
+        "x": "evicted by y (InCohortReclamation)",
+        "y": "held: WaitingForPreemptedWorkloads",
+    }
+
+
+def test_what_is_leaving_is_waited_for_rather_than_ending_more() -> None:
+    snapshot = cluster("a=8 b=8", "high:8!9", running="old:8@a other:8@b")
+    leaving = {k: msgspec.structs.replace(p, terminating=p.workload == "default/old") for k, p in snapshot.pods.items()}
+    gone = {k: w for k, w in snapshot.workloads.items() if k != "default/old"}
+    plan = decide(snapshot.replace(pods=leaving, workloads=gone), POLICY, now_s=1)
+    assert plan.evicted() == ()
+    assert plan.held()[0].reasons[0].victims == ("default/old",)  # type: ignore[union-attr]
