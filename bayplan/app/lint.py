@@ -81,14 +81,25 @@ def _is_text(*values: object) -> bool:
 
 def _documents(path: Path, text: str) -> list[Any]:
     try:
-        return [json.loads(text)] if path.suffix == ".json" else list(yaml.load_all(text, Loader=_Loader))
+        if path.suffix == ".json":
+            return [json.loads(text)]
+        return [_plain(document) for document in yaml.load_all(text, Loader=_Loader)]
     except json.JSONDecodeError as error:
-        raise BadInput(f"{path}:{error.lineno}", "", f"not JSON: {error.msg}") from error
+        raise BadInput(str(path), f"line {error.lineno}", f"not JSON: {error.msg}") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BadInput(f"{path}:{line}", "", f"not YAML: {error.problem or error.context}") from error
+        raise BadInput(str(path), f"line {line}", f"not YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(str(path), "", f"not YAML: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """YAML's value as JSON has it: names are texts, and so is what JSON has no type for."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else json.dumps(key, default=str): _plain(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
