@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
+from bayplan.core import says
+from bayplan.model.reason import AnyReason, Holder
+from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Pod, Workload
 
 # Device classes are named after their driver; people know them by what they are.
@@ -24,6 +29,30 @@ def plain(text: str) -> str:
 def called(workload: Workload) -> str:
     """What people call a workload: the name of the job that owns it."""
     return workload.owner.partition("/")[2] or workload.name
+
+
+def called_by_key(snapshot: Snapshot, key: str) -> str:
+    """What people call the workload of this key; the key itself where it is nobody's."""
+    workload = snapshot.workloads.get(key)
+    return called(workload) if workload else key
+
+
+def said(snapshot: Snapshot, reason: AnyReason) -> str:
+    """A reason in plain words, workloads by the names people gave them."""
+    named: dict[str, object] = {}
+    for field in reason.__struct_fields__:
+        value = getattr(reason, field)
+        if field == "holders":
+            named[field] = tuple(_named(snapshot, holder) for holder in value)
+        elif field == "victims":
+            named[field] = tuple(called_by_key(snapshot, key) for key in value)
+        elif field == "head":
+            named[field] = called_by_key(snapshot, value)
+    return plain(says(msgspec.structs.replace(reason, **named)))
+
+
+def _named(snapshot: Snapshot, holder: Holder) -> Holder:
+    return msgspec.structs.replace(holder, workload=called_by_key(snapshot, holder.workload))
 
 
 def kind_of(workload: Workload) -> str:

@@ -15,6 +15,7 @@ import typer
 
 from bayplan.app.errors import BadInput, Refused, Unreachable
 from bayplan.cli.common import Exit
+from bayplan.cli.demo import demo
 from bayplan.cli.lint import lint
 from bayplan.cli.map import map_
 from bayplan.cli.plan import plan
@@ -38,6 +39,7 @@ app = typer.Typer(
 _USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 assert _USAGE_ERROR.__name__ == "UsageError"
 
+app.command("demo")(demo)
 app.command("up")(up)
 app.command("run")(run)
 app.command("plan")(plan)

@@ -145,5 +145,7 @@ def _gang(gang: Gang) -> str:
 def _by_model(gangs: Iterable[Gang]) -> dict[str, list[Gang]]:
     found: dict[str, list[Gang]] = {}
     for gang in gangs:
-        found.setdefault(gang.model, []).append(gang)
+        named = found.setdefault(gang.model, [])
+        if not named or gang.gpus > named[-1].gpus:  # a wider level that holds no more is no news
+            named.append(gang)
     return found

@@ -74,15 +74,14 @@ def _headline(answer: Why, width: int, doing: str) -> Text:
 
 
 def _doing(answer: Why) -> str:
-    waited = duration(answer.now_s - answer.since_s)
+    seconds = answer.now_s - answer.since_s
     match answer.state:
         case "waiting" | "never":
-            place = f", {ordinal(answer.position)} of {answer.of}" if answer.of > 1 else ""
-            return f"waits in {answer.queue}{place}, for {waited}"
+            return f"waits in {answer.queue}{_place(answer)}" + (f", for {duration(seconds)}" if seconds else "")
         case "starting":
-            return f"starts now in {answer.queue}, after {waited}"
+            return f"starts now in {answer.queue}" + (f", after {duration(seconds)}" if seconds else "")
         case "running":
-            return f"runs in {answer.queue}, for {waited}"
+            return f"runs in {answer.queue}, for {duration(seconds)}"
     ended = f"{clock(answer.ends_s, answer.now_s)}, {duration(answer.now_s - answer.ends_s)} ago"
     return f"{answer.state} at {ended}"
 
@@ -90,8 +89,11 @@ def _doing(answer: Why) -> str:
 def _would(answer: Why) -> str:
     if answer.state == "starting":
         return f"would start now in {answer.queue}"
-    place = f", {ordinal(answer.position)} of {answer.of}" if answer.of > 1 else ""
-    return f"would wait in {answer.queue}{place}"
+    return f"would wait in {answer.queue}{_place(answer)}"
+
+
+def _place(answer: Why) -> str:
+    return f", {ordinal(answer.position)} of {answer.of}" if answer.of > 1 else ""
 
 
 def _lines(answer: Why) -> Iterator[tuple[str, RenderableType]]:
@@ -136,7 +138,7 @@ def _held(held: Held, now_s: int) -> str:
 def _sooner(offer: Sooner) -> Text:
     text = Text().append("now", style="green").append(f"  {offer.change}")
     if offer.domain:
-        text.append(f", in {offer.domain}")
+        text.append(f", in {_last(offer.domain)}")
     if offer.evicts:
         lost = f", {duration(offer.lost_s)} of work" if offer.lost_s else ""
         text.append(f": evicts {listed(offer.evicts)}{lost}")
@@ -146,12 +148,17 @@ def _sooner(offer: Sooner) -> Text:
 def _where(answer: Why) -> Iterator[tuple[str, RenderableType]]:
     if not answer.where:
         return
-    domain = f" in {answer.domain}" if answer.domain else ""
+    domain = f" in {_last(answer.domain)}" if answer.domain else ""
     for i, spot in enumerate(answer.where[:NODES_MAX]):
         yield "" if i else "where", _spot(spot) + (domain if not i else "")
     left = answer.where[NODES_MAX:]
     if left:
         yield "", f"and {count(len(left), 'node')} more"
+
+
+def _last(domain: str) -> str:
+    """The narrowest name of a domain's path."""
+    return domain.rpartition("/")[2]
 
 
 def _spot(spot: Spot) -> str:

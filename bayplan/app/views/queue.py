@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bayplan.app.words import called, kind_of, plain
-from bayplan.core import asks, is_never, says
+from bayplan.app.words import called, kind_of, plain, said
+from bayplan.core import asks, is_never
 from bayplan.model.base import Value
 from bayplan.model.plan import Hold, Place, Plan
 from bayplan.model.snapshot import Snapshot
@@ -55,7 +55,7 @@ def queue_view(
     decided = {d.workload: d for d in plan.decisions if isinstance(d, Hold | Place)}
     positions = positions_of(snapshot, plan)
     rows = [
-        _row(workload, decided.get(key), positions.get(key, 0), starts.get(key, 0), now_s)
+        _row(snapshot, workload, decided.get(key), positions.get(key, 0), starts.get(key, 0), now_s)
         for key, workload in snapshot.workloads.items()
     ]
     shown = [r for r in rows if not namespace or r.namespace == namespace]
@@ -85,7 +85,9 @@ def queue_of(workload: Workload) -> str:
     return workload.queue_name or workload.namespace
 
 
-def _row(workload: Workload, decision: Hold | Place | None, position: int, start_s: int, now_s: int) -> QueueRow:
+def _row(
+    snapshot: Snapshot, workload: Workload, decision: Hold | Place | None, position: int, start_s: int, now_s: int
+) -> QueueRow:
     reason = decision.reasons[0] if isinstance(decision, Hold) and decision.reasons else None
     admission = workload.admission
     if admission is not None:
@@ -110,5 +112,5 @@ def _row(workload: Workload, decision: Hold | Place | None, position: int, start
         start_s=start_s,
         ends_s=since_s + workload.runtime_s if admission and workload.runtime_s else 0,
         reason=type(reason).__struct_config__.tag if reason is not None else "",  # type: ignore[arg-type]
-        why=plain(says(reason)) if reason is not None else "",
+        why=said(snapshot, reason) if reason is not None else "",
     )

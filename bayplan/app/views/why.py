@@ -10,8 +10,8 @@ import msgspec
 
 from bayplan.app.observed import Ended, Observed
 from bayplan.app.views.queue import positions_of, queue_of
-from bayplan.app.words import called, calls, kind_of, plain
-from bayplan.core import asks, decide, is_never, says
+from bayplan.app.words import called, called_by_key, calls, kind_of, plain, said
+from bayplan.core import asks, decide, is_never
 from bayplan.model.base import Value
 from bayplan.model.plan import Hold, Place, Plan
 from bayplan.model.policy import Policy
@@ -184,8 +184,8 @@ def _waiting(seen: Observed, plan: Plan, workload: Workload, hold: Hold, base: W
         position=positions.get(workload.key, 0),
         of=sum(1 for _ in rivals),
         reason=str(type(first).__struct_config__.tag),
-        best=_best(first),
-        also=tuple(_best(r) for r in hold.reasons[1:]),
+        best=_best(seen.snapshot, first),
+        also=tuple(_best(seen.snapshot, r) for r in hold.reasons[1:]),
         holders=_holders(seen.snapshot, first),
     )
 
@@ -197,7 +197,7 @@ def _looking_ahead(seen: Observed, policy: Policy, workload: Workload, held: Why
     return msgspec.structs.replace(
         held,
         start_s=start.at_s if start else 0,
-        after=tuple(_called(seen.snapshot, key) for key in (start.after if start else ())),
+        after=tuple(called_by_key(seen.snapshot, key) for key in (start.after if start else ())),
         sooner=tuple(_sooner(seen, offer) for offer in offers),
     )
 
@@ -210,11 +210,11 @@ def _start(seen: Observed, policy: Policy, workload: Workload) -> Start | None:
     return forecast(seen.snapshot, policy, now_s=seen.now_s, only=workload.key, steps=STEPS).get(workload.key)
 
 
-def _best(reason: AnyReason) -> str:
+def _best(snapshot: Snapshot, reason: AnyReason) -> str:
     """What there is, without the holders: those have lines of their own."""
     if isinstance(reason, TopologyPlacementFailed | WaitingForQuota):
         reason = msgspec.structs.replace(reason, holders=())
-    return plain(says(reason))
+    return said(snapshot, reason)
 
 
 def _holders(snapshot: Snapshot, reason: AnyReason) -> tuple[Held, ...]:
@@ -227,7 +227,7 @@ def _holders(snapshot: Snapshot, reason: AnyReason) -> tuple[Held, ...]:
 
 
 def _held(snapshot: Snapshot, holder: Holder, amount: str) -> Held:
-    return Held(_called(snapshot, holder.workload), holder.queue, plain(amount), holder.until_s)
+    return Held(called_by_key(snapshot, holder.workload), holder.queue, plain(amount), holder.until_s)
 
 
 def _devices(count: int) -> str:
@@ -241,12 +241,7 @@ def _quota(milli: int, resource: str) -> str:
 def _sooner(seen: Observed, offer: Remedy) -> Sooner:
     victims = [seen.snapshot.workloads[key] for key in offer.evicts if key in seen.snapshot.workloads]
     lost = [seen.now_s - w.admission.admitted_s for w in victims if w.admission and w.admission.admitted_s]
-    return Sooner(offer.change, offer.domain, tuple(_called(seen.snapshot, k) for k in offer.evicts), sum(lost))
-
-
-def _called(snapshot: Snapshot, key: str) -> str:
-    workload = snapshot.workloads.get(key)
-    return called(workload) if workload else key
+    return Sooner(offer.change, offer.domain, tuple(called_by_key(seen.snapshot, k) for k in offer.evicts), sum(lost))
 
 
 def _bound(snapshot: Snapshot, workload: Workload) -> tuple[Spot, ...]:
