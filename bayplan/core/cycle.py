@@ -103,8 +103,14 @@ class Cycle:
                 quotas = quotas.adding(admission.cluster_queue, charges)
             pods = tuple(p for p in self.pods.get(workload.key, ()) if p.node)
             since = max(0, self.now_s - admission.admitted_s)
-            running.append(Running(workload, pods, charges, since * len(pods)))
+            running.append(Running(workload, pods, charges, since * max(1, self._devices(pods))))
         return quotas, running
+
+    def _devices(self, pods: tuple[Pod, ...]) -> int:
+        """Devices these pods hold, by claim and by extended resource."""
+        held = (self.held.get(claim) for p in pods for _, claim in p.claims)
+        extended = sum(amount for p in pods for r, amount in p.requests if "/" in r)
+        return extended + sum(len(a.devices.results) for a in held if a is not None)
 
     def _open_ended(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Charges:
         """What the bound pods of a running workload are charged for requests of All devices."""

@@ -2,7 +2,7 @@
 
 The domain is chosen first and victims only inside it, so that no gang is ended for room elsewhere. A set is cheaper
 when its most important member matters less, then when it ends fewer gangs, then when less work is lost
-(GPU-seconds since start). Within a domain the cheapest gangs are taken until the preemptor fits, then given back one
+(device-seconds since start). Within a domain the cheapest gangs are taken until the preemptor fits, then given back one
 by one as long as it still does. Who may be a victim is Kueue's `preemption` of the ClusterQueue (KEP-83); workloads
 outside queues follow PriorityClass alone.
 """
@@ -25,7 +25,7 @@ DOMAINS_MAX = 24  # domains tried, those with the most room first: the cheapest 
 
 
 class Running(NamedTuple):
-    """An admitted workload as a possible victim."""
+    """An admitted workload as a possible victim; `lost_s` is its age times the devices it holds."""
 
     workload: Workload
     pods: tuple[Pod, ...]
