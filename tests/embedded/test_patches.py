@@ -95,7 +95,7 @@ def spec(*containers: dict[str, Any], **more: Any) -> dict[str, Any]:
 A, B = {"name": "a", "image": "1"}, {"name": "b", "image": "1"}
 STRATEGIC_CASES: list[tuple[str, Any, Any, Any]] = [
     ("an item merges by its key", spec(A, B), spec({"name": "b", "image": "2"}), spec(A, {"name": "b", "image": "2"})),
-    ("a new item is appended", spec(A), spec(B), spec(A, B)),
+    ("a new item comes first", spec(A), spec(B), spec(B, A)),
     ("$patch: delete removes an item", spec(A, B), spec({"name": "a", "$patch": "delete"}), spec(B)),
     ("$patch: replace replaces a list", spec(A, B), spec({"$patch": "replace"}, {"name": "c"}), spec({"name": "c"})),
     (

@@ -32,7 +32,8 @@ def strategic_merge(target: Mapping[str, Any], patch: Mapping[str, Any], rules: 
     for key, value in patch.items():
         if not key.startswith("$"):
             _merge_field(merged, key, value, rules, (*path, key))
-    _apply_list_directives(merged, patch, rules, path)
+    _delete_members(merged, patch)
+    _order_lists(merged, patch, target, rules, path)
     return merged
 
 
@@ -82,29 +83,40 @@ def _key_of(item: Any, key: str) -> Any:
     return item.get(key) if isinstance(item, Mapping) else None
 
 
-def _apply_list_directives(merged: dict[str, Any], patch: Mapping[str, Any], rules: Rules, path: Path) -> None:
+def _delete_members(merged: dict[str, Any], patch: Mapping[str, Any]) -> None:
     for directive, values in patch.items():
-        if directive.startswith(_DELETE_ITEMS):
-            field = directive.removeprefix(_DELETE_ITEMS)
-            if isinstance(merged.get(field), list):
-                merged[field] = [item for item in merged[field] if item not in values]
-    for directive, values in patch.items():
-        if directive.startswith(_ORDER):
-            field = directive.removeprefix(_ORDER)
-            if isinstance(merged.get(field), list):
-                merged[field] = _ordered(merged[field], values, rules.of_list((*path, field)))
+        field = directive.removeprefix(_DELETE_ITEMS)
+        if field != directive and isinstance(merged.get(field), list):
+            merged[field] = [item for item in merged[field] if item not in values]
 
 
-def _ordered(items: list[Any], order: list[Any], rule: ListRule) -> list[Any]:
-    """Named items in the order given; the others keep their place relative to named ones they came before."""
-    names = [_name(value, rule) for value in order]
-    server = [_name(item, rule) for item in items]
-    named = sorted((i for i, name in enumerate(server) if name in names), key=lambda i: names.index(server[i]))
-    others = [i for i, name in enumerate(server) if name not in names]
+def _order_lists(
+    merged: dict[str, Any], patch: Mapping[str, Any], target: Mapping[str, Any], rules: Rules, path: Path
+) -> None:
+    """Lists that merge get the order the patch asks for, or that of its own items."""
+    for key, value in patch.items():
+        field = key.removeprefix(_ORDER)
+        rule = rules.of_list((*path, field))
+        merges = rule.type == "set" or rule.patch_key
+        if not merges or not isinstance(value, list) or not isinstance(merged.get(field), list):
+            continue
+        if field != key or _ORDER + field not in patch:
+            before = target.get(field)
+            merged[field] = _ordered(merged[field], value, before if isinstance(before, list) else [], rule)
+
+
+def _ordered(items: list[Any], order: list[Any], before: list[Any], rule: ListRule) -> list[Any]:
+    """Named items in the order given; the others stay before those named ones that they were before."""
+    wanted = [_name(value, rule) for value in order]
+    places = {str(_name(item, rule)): index for index, item in reversed(list(enumerate(before)))}
+    named = sorted((i for i in items if _name(i, rule) in wanted), key=lambda i: wanted.index(_name(i, rule)))
+    others = [item for item in items if _name(item, rule) not in wanted]
     result: list[Any] = []
     while named and others:
-        result.append(items[(others if others[0] < named[0] else named).pop(0)])
-    return result + [items[i] for i in (*others, *named)]
+        mine, its = places.get(str(_name(others[0], rule))), places.get(str(_name(named[0], rule)))
+        first = others if mine is not None and its is not None and mine < its else named
+        result.append(first.pop(0))
+    return result + others + named
 
 
 def _name(value: Any, rule: ListRule) -> Any:
