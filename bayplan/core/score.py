@@ -136,7 +136,7 @@ def kube_scheduler(book: Book, mix: Mix) -> Score:
 
     def score(before: int, shape: int, option: Option) -> int:
         after = book.view(option.after)
-        used = [1 - free / total for free, total in _cpu_and_memory(after) if total]
+        used = _shares_used(after)
         if not used:
             return 0
         least = sum(int((1 - u) * SCORE_MAX) for u in used) // len(used)
@@ -169,8 +169,12 @@ def _drawn_on(free: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
     return changed
 
 
-def _cpu_and_memory(view: NodeView) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (view.cpu_free_milli, view.cpu_total_milli), (view.memory_free_bytes, view.memory_total_bytes)
+def _shares_used(view: NodeView) -> list[float]:
+    """Parts of CPU and memory in use; kube-scheduler counts a pod that asks for nothing as 100m and 200 MB."""
+    cpu, memory = view.cpu_total_milli - view.cpu_free_milli, view.memory_total_bytes - view.memory_free_bytes
+    used = max(cpu, 100 * view.pods), max(memory, 200_000_000 * view.pods)
+    totals = view.cpu_total_milli, view.memory_total_bytes
+    return [min(1.0, u / t) for u, t in zip(used, totals, strict=True) if t]
 
 
 SCORES: dict[str, Callable[[Book, Mix], Score]] = {

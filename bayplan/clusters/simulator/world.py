@@ -112,9 +112,13 @@ class World:
 
     def _next_s(self) -> int | None:
         """The next second in which something happens: an event, or a decision that had to wait for its cycle."""
-        due = self._decided_s + self._cycle_s if self._dirty else None
+        due = self._decided_s + self._cycle_s if self._asks_for_decision else None
         event = self._events[0].at_s if self._events else None
         return event if due is None else due if event is None else min(due, event)
+
+    @property
+    def _asks_for_decision(self) -> bool:
+        return self._dirty and len(self.snapshot.workloads) > len(self._running)
 
     def _step(self, at_s: int) -> None:
         self._advance(at_s)
@@ -124,7 +128,7 @@ class World:
                 self._arrive(event.key)
             else:
                 self._end(event)
-        if self._dirty and at_s >= self._decided_s + self._cycle_s:
+        if self._asks_for_decision and at_s >= self._decided_s + self._cycle_s:
             self._settle()
         if at_s >= self._next_sample_s and at_s <= self._last_s:
             free, stranded = free_and_stranded(self.snapshot, self.policy, self._mix)
