@@ -57,7 +57,8 @@ class Grant(NamedTuple):
 class Need:
     """One request of a claim. `name` is how results call it, `constraints` index the ask's constraints.
 
-    Needs with equal `key` get the same from every device; within an ask they share `grants`.
+    Admin access takes nothing and needs nothing to be free. Needs with equal `key` get the same from every device;
+    within an ask they share `grants`.
     """
 
     __slots__ = (

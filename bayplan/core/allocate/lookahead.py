@@ -28,9 +28,9 @@ class _Reach(NamedTuple):
 
 
 class _Demand(NamedTuple):
-    """One request: at least `count` devices out of `devices`; `values` only of constraints that certainly bind it."""
+    """One request: at least `wanted` devices out of `devices`; `values` only of constraints that certainly bind it."""
 
-    count: int
+    wanted: int
     devices: int
     values: dict[int, dict[Typed, int]]
 
@@ -80,7 +80,7 @@ class Lookahead:
         for want in wants:
             demand = self._demand(self._ask.wants[want], bound, open_now)
             if demand is not None:
-                if demand.devices.bit_count() < demand.count:
+                if demand.devices.bit_count() < demand.wanted:
                     return True
                 demands.append(demand)
         return (
@@ -147,11 +147,11 @@ class Lookahead:
         exclusive = [d for d in demands if not d.devices & self._shareable]
         if not self._rooted:
             self._rooted = True
-            return not _assignable([d.devices for d in exclusive for _ in range(d.count)])
+            return not _assignable([d.devices for d in exclusive for _ in range(d.wanted)])
         union = total = 0
         for demand in sorted(exclusive, key=lambda d: d.devices.bit_count()):
             union |= demand.devices
-            total += demand.count
+            total += demand.wanted
             if union.bit_count() < total:
                 return True
         return False
@@ -159,7 +159,7 @@ class Lookahead:
     def _too_little(self, demands: Sequence[_Demand], states: Sequence[State]) -> bool:
         """Even the cheapest devices that could do exceed what is left of a counter, added up over components."""
         exclusive = [d for d in demands if not d.devices & self._shareable]
-        wanted = sum(d.count for d in exclusive)
+        wanted = sum(d.wanted for d in exclusive)
         union = 0
         for demand in exclusive:
             union |= demand.devices
@@ -184,7 +184,7 @@ class Lookahead:
 
     def _unmatched(self, index: int, demands: Sequence[_Demand], bound: Bound) -> bool:
         concerned = [d for d in demands if index in d.values]
-        wanted = sum(d.count for d in concerned)
+        wanted = sum(d.wanted for d in concerned)
         if not wanted:
             return False
         values = {v for d in concerned for v, having in d.values[index].items() if having & d.devices}
@@ -196,7 +196,7 @@ class Lookahead:
         union = 0
         for demand in concerned:
             having = demand.values[index].get(value, 0) & demand.devices
-            if having.bit_count() < demand.count:
+            if having.bit_count() < demand.wanted:
                 return False
             union |= having
         return bool(union & self._shareable) or union.bit_count() >= wanted

@@ -48,10 +48,9 @@ class Offers:
             grant = self.grant(need, template)
             if grant is None:
                 continue
-            watched = need.admin and not template.shareable
-            after = state if watched else self.machines.move(state, device, grant.units)
+            after = state if need.admin else self.machines.move(state, device, grant.units)
             if after is not None:
-                alike = (after.id, template.id, device if watched or template.shareable else 0)
+                alike = (after.id, template.id, device if need.admin or template.shareable else 0)
                 if alike not in found:
                     found[alike] = Offer(score(self.machines, state, after), device, grant, after)
         return tuple(sorted(found.values(), key=lambda o: o[:2]))

@@ -220,7 +220,7 @@ class Search:
             return None
         if grant is None:
             return None
-        if need.admin and not template.shareable:
+        if need.admin:
             return go_on, slot, device, grant, state
         after = self._offers.machines.move(state, device, grant.units)
         return None if after is None else (go_on, slot, device, grant, after)
