@@ -212,13 +212,12 @@ def _why_closed(node: Node, used: Mapping[str, int], least: Mapping[str, int]) -
 
 
 def _least(snapshot: Snapshot) -> dict[str, int]:
-    """The least cpu and memory that any workload with devices asks for per pod."""
+    """The least cpu and memory that any workload with devices asks for per pod; who asks for none tells nothing."""
     asked: list[Amounts] = [
         s.template.requests for w in snapshot.workloads.values() for s in w.pod_sets if s.template.claims
     ]
-    if not asked:
-        return _LEAST
-    return {resource: min(dict(a).get(resource, 0) for a in asked) for resource in _LEAST}
+    told = {r: [amount for a in asked if (amount := dict(a).get(r, 0))] for r in _LEAST}
+    return {resource: min(told[resource], default=usual) for resource, usual in _LEAST.items()}
 
 
 def _tainted(snapshot: Snapshot, driver: str, pool: str, device: Device) -> str:

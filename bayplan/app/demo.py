@@ -7,14 +7,16 @@ hold half of it each; what can never fit is said to be never. Every number is re
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from bayplan.app.cards import cards
-from bayplan.app.embedded import Embedded
+from bayplan.app.embedded import Embedded, running
 from bayplan.app.fleets import example_fleet
-from bayplan.app.home import Home, home
+from bayplan.app.home import demo_home
 from bayplan.app.running import Watcher
 from bayplan.app.submit import Wish, job_objects
 from bayplan.app.views.queue import QueueRow, queue_view
@@ -136,13 +138,17 @@ class Demo(Watcher):
             self.twins[name] = Twin(name, workload.count, pods, started_s)
 
 
-def start() -> tuple[Embedded, Demo]:
-    """A fresh demo cluster beside that of `bayplan up`, and who watches it. Raises BadInput."""
-    at = Home(home().path / "demo")
+@contextmanager
+def running_demo() -> Iterator[tuple[Embedded, Demo]]:
+    """A fresh demo cluster beside that of `bayplan up`, and who watches it; gone at the end. Raises BadInput."""
+    at, demo = demo_home(), Demo()
     shutil.rmtree(at.path, ignore_errors=True)
-    demo = Demo()
     fleet, demo.rack = demo_fleet(example_fleet())
-    return Embedded(at, fleet, speed=SPEED, watcher=demo), demo
+    try:
+        with running(Embedded(at, fleet, speed=SPEED, watcher=demo)) as embedded:
+            yield embedded, demo
+    finally:
+        shutil.rmtree(at.path, ignore_errors=True)
 
 
 def demo_fleet(fleet: Fleet) -> tuple[Fleet, str]:
@@ -150,9 +156,11 @@ def demo_fleet(fleet: Fleet) -> tuple[Fleet, str]:
     group = max(fleet.nodes, key=lambda g: g.units if g.model and g.model.mode == "whole" else 0)
     last = (group.count - 1) // group.rack_size
     rack = f"{group.name}-b{last // group.racks_per_block}-r{last % group.racks_per_block}"
-    teams = [t.name for t in fleet.teams]
+    first, second, *_ = (t.name for t in fleet.teams)
+    highest = max(fleet.priorities, key=lambda name: fleet.priorities[name], default="")
     objects: list[dict[str, Any]] = []
-    for name, team in zip((*TWINS, NEVER), (*teams[:2], teams[0]), strict=True):
+    # the twins belong to one team at its highest priority, so that neither can be ended for the other
+    for name, team in ((TWINS[0], second), (TWINS[1], second), (NEVER, first)):
         nodes = group.rack_size * (2 if name == NEVER else 1)
         wish = Wish(
             command=("python", "train.py"),
@@ -161,7 +169,7 @@ def demo_fleet(fleet: Fleet) -> tuple[Fleet, str]:
             gpus=group.gpus_per_node,
             topology="rack",
             is_required=True,
-            priority="research" if "research" in fleet.priorities else "",
+            priority=highest if name in TWINS else "",
             runtime=TWIN_RUNTIME,
         )
         made = job_objects(wish, team, team, RACK)

@@ -40,6 +40,12 @@ def home(data: Path | None = None) -> Home:
     return Home(data or Path(os.environ.get("BAYPLAN_DATA") or DEFAULT))
 
 
-def kubeconfig_path() -> Path:
-    """The kubeconfig that `up` writes here, whether or not it is there."""
-    return home().kubeconfig
+def demo_home() -> Home:
+    """The home of the demo, which is new every time and gone at its end."""
+    return Home(home().path / "demo")
+
+
+def kubeconfig_paths() -> list[Path]:
+    """The kubeconfigs that `up` and `demo` have left here, the newest first."""
+    written = (h.kubeconfig for h in (home(), demo_home()) if h.kubeconfig.is_file())
+    return sorted(written, key=lambda path: path.stat().st_mtime, reverse=True)

@@ -21,7 +21,7 @@ import yaml
 
 from bayplan.app.clock import Clock
 from bayplan.app.errors import BadInput, Unreachable
-from bayplan.app.home import kubeconfig_path
+from bayplan.app.home import kubeconfig_paths
 
 EXEC_TIMEOUT_S = 60
 CLOCK_EXTENSION = "bayplan.dev/clock"
@@ -57,7 +57,7 @@ def find_kubeconfig(given: Path | None) -> Path:
     if named:
         return find_kubeconfig(Path(named))
     others = [Path(p) for p in os.environ.get("KUBECONFIG", "").split(os.pathsep) if p]
-    for path in (kubeconfig_path(), *others, Path.home() / ".kube" / "config"):
+    for path in (*kubeconfig_paths(), *others, Path.home() / ".kube" / "config"):
         if path.is_file():
             return path
     raise Unreachable("no cluster: start one with `bayplan up`, or name one with --kubeconfig")

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bayplan.app import demo as show_case
 from bayplan.app.demo import SPEED, Demo, Report, Twin
-from bayplan.app.embedded import Embedded, running
+from bayplan.app.embedded import Embedded
 from bayplan.cli.common import Output, OutputOption, show, show_json
 from bayplan.cli.draw import waste
 from bayplan.cli.live import watch
@@ -30,8 +30,7 @@ def demo(
     output: OutputOption = Output.text,
 ) -> None:
     """A fleet of a few hundred GPU nodes at work, here, until Ctrl-C."""
-    embedded, seen = show_case.start()
-    with running(embedded):
+    with show_case.running_demo() as (embedded, seen):
         if output is Output.text:
             greet(embedded, output)
         began = time.monotonic()

@@ -17,8 +17,9 @@ from bayplan.cli.words import count
 # Okabe and Ito's palette: told apart by colour-blind readers as well
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6D31", "#666666")
 _CELL, _GAP, _NODE_GAP, _ROW_GAP, _BLOCK_GAP = 12, 2, 10, 8, 18
-_MARGIN, _LABEL, _HEAD, _FOOT = 24, 132, 64, 64
-_NODES_PER_ROW = 8
+_MARGIN, _HEAD, _LINE = 24, 64, 18
+_GPUS_PER_ROW = 64
+_LETTER = 7  # about the width of one at 12 pixels
 _FONT = "ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 _CSS = (
     ".t{font:600 18px %(f)s;fill:#1f2328}.l{font:12px %(f)s;fill:#57606a}.r{font:600 12px %(f)s;fill:#1f2328}"
@@ -30,16 +31,18 @@ def map_svg(view: MapView) -> str:
     """The map as one SVG document."""
     colours = {team: _COLOURS[i % len(_COLOURS)] for i, team in enumerate(view.teams)}
     body: list[str] = []
+    left = _MARGIN + 10 + (_LETTER + 1) * max((len(r.name) for r in view.racks), default=0)
     y, widest, block = _MARGIN + _HEAD, 0, None
     for rack in view.racks:
         if block is not None and rack.path[:-1] != block:
             y += _BLOCK_GAP
         block = rack.path[:-1]
-        drawn, right, y = _rack(rack, colours, y)
+        drawn, right, y = _rack(rack, colours, left, y)
         widest = max(widest, right)
         body += drawn
+    foot = _foot(view)
     width = max(widest + _MARGIN, 640)
-    height = y + _FOOT
+    height = y + _LINE * len(foot) + _MARGIN
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -48,7 +51,7 @@ def map_svg(view: MapView) -> str:
             f'<rect width="{width}" height="{height}" fill="#fff"/>',
             *_head(view, colours),
             *body,
-            *_foot(view, height),
+            *(_text(_MARGIN, y + _LINE * (i + 1), line, "l") for i, line in enumerate(foot)),
             "</svg>\n",
         ]
     )
@@ -63,32 +66,35 @@ def _head(view: MapView, colours: Mapping[str, str]) -> Iterator[str]:
     for team, colour in colours.items():
         yield f'<rect x="{x}" y="{_MARGIN + 30}" width="{_CELL}" height="{_CELL}" rx="2" fill="{colour}"/>'
         yield _text(x + _CELL + 5, _MARGIN + 40, team, "l")
-        x += _CELL + 5 + 7 * len(team) + 20
+        x += _CELL + 5 + _LETTER * len(team) + 20
     for card, word in ((Card("", ""), "free"), (Card("", "", blocked="so"), "stranded")):
         yield from _square(card, colours, x, _MARGIN + 30)
         yield _text(x + _CELL + 5, _MARGIN + 40, word, "l")
-        x += _CELL + 5 + 7 * len(word) + 20
+        x += _CELL + 5 + _LETTER * len(word) + 20
 
 
-def _foot(view: MapView, height: int) -> Iterator[str]:
-    yield _text(_MARGIN, height - _MARGIN - 16, f"Waste: {waste(view.totals)}", "l")
-    fleet = [f"{g.gpus:,} {g.model} in {g.level + ' ' + g.domain if g.level else 'the fleet'}" for g in view.gangs]
-    if fleet:
-        yield _text(_MARGIN, height - _MARGIN + 2, f"Largest gang: {'; '.join(fleet[:6])}", "l")
+def _foot(view: MapView) -> list[str]:
+    """What stands below the picture."""
+    by_model: dict[str, list[str]] = {}
+    for gang in view.gangs:
+        where = f"in {gang.level} {gang.domain}" if gang.level else "in the fleet"
+        by_model.setdefault(gang.model, []).append(f"{gang.gpus:,} {where}")
+    return [
+        f"Waste: {waste(view.totals)}",
+        *(f"Largest gang of {model}: {', '.join(best)}" for model, best in by_model.items()),
+    ]
 
 
-def _rack(rack: Rack, colours: Mapping[str, str], y: int) -> tuple[list[str], int, int]:
+def _rack(rack: Rack, colours: Mapping[str, str], left: int, y: int) -> tuple[list[str], int, int]:
     """The drawing, its right edge, and where the next rack begins."""
-    drawn = [_text(_MARGIN, y + _CELL + 1, rack.name, "r")]
-    right = 0
-    for i, node in enumerate(rack.nodes):
-        column = i % _NODES_PER_ROW
-        if i and not column:
-            y += _CELL + _ROW_GAP
-        if not column:
-            x = _MARGIN + _LABEL
+    drawn = [_text(_MARGIN, y + _CELL - 2, rack.name, "r")]
+    x, right, gpus = left, 0, 0
+    for node in rack.nodes:
+        if gpus and gpus + len(node.cards) > _GPUS_PER_ROW:
+            x, y, gpus = left, y + _CELL + _ROW_GAP, 0
         drawn += _node(node, colours, x, y)
         x += len(node.cards) * (_CELL + _GAP) + _NODE_GAP
+        gpus += len(node.cards)
         right = max(right, x)
     return drawn, right, y + _CELL + _ROW_GAP + 2
 
