@@ -9,7 +9,7 @@ from bayplan.lint.devices import claim_advice, class_advice
 from bayplan.lint.jobs import job_advice
 from bayplan.lint.kinds import GROUP
 from bayplan.lint.queues import queue_advice
-from bayplan.lint.rules import INVALID, UNKNOWN_FIELD, Finding, Json
+from bayplan.lint.rules import INVALID, UNKNOWN_FIELD, Finding, Json, items, mapping
 from bayplan.lint.validate import kind_of, validate_strictly
 from bayplan.lint.world import Note, World, group_of, title_of
 
@@ -30,13 +30,19 @@ def lint(objects: Sequence[Json], around: Iterable[Json] = ()) -> list[list[Note
 def _notes(obj: Json, world: World) -> Iterator[Note]:
     errors = [_error(obj, found) for found in validate_strictly(obj)]
     yield from errors
-    if errors:
+    if errors or _is_owned(obj):
         return
     if group_of(obj) == GROUP:
         yield from _device_advice(obj, world)
     else:
         yield from queue_advice(obj, world)
         yield from job_advice(obj, world)
+
+
+def _is_owned(obj: Json) -> bool:
+    """Made by a controller from something that gets the advice itself: a job's pod, a template's claim."""
+    owners = items(mapping(obj.get("metadata")).get("ownerReferences"))
+    return any(owner.get("controller") is True for owner in owners)
 
 
 def _device_advice(obj: Json, world: World) -> Iterator[Note]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from bayplan.lint.rules import INVALID, REQUIRED, TOO_LONG, Format, Problem
 
@@ -71,6 +72,12 @@ def unset_or(form: Format) -> Format:
     return check
 
 
+def remembered(form: Format) -> Format:
+    """The format, asked once per text: a fleet's devices repeat the same few names thousands of times."""
+    ask = lru_cache(maxsize=4096)(lambda text: tuple(form(text)))
+    return lambda text: iter(ask(text))
+
+
 def _shape(pattern: re.Pattern[str], size_max: int, meaning: str) -> Format:
     def form(text: str) -> Iterator[Problem]:
         if size(text) > size_max:
@@ -81,7 +88,7 @@ def _shape(pattern: re.Pattern[str], size_max: int, meaning: str) -> Format:
     return form
 
 
-dns_label = _shape(_LABEL, LABEL_MAX, _LABEL_WORDS)
+dns_label = remembered(_shape(_LABEL, LABEL_MAX, _LABEL_WORDS))
 dns_subdomain = _shape(_SUBDOMAIN, SUBDOMAIN_MAX, _SUBDOMAIN_WORDS)
 condition_reason = _shape(_REASON, 1024, "must be one CamelCase word")
 
@@ -142,6 +149,7 @@ def pool_name(text: str) -> Iterator[Problem]:
         yield from dns_subdomain(part)
 
 
+@remembered
 def attribute_name(text: str) -> Iterator[Problem]:
     """The name of an attribute or a capacity: an identifier, or `domain/identifier`."""
     domain, slash, name = text.partition("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from bayplan.lint.rules import Json, items, mapping, words
@@ -44,6 +45,7 @@ def job_advice(obj: Json, world: World) -> Iterator[Note]:
     for pods in sets:
         at = spelled(pods.path)
         yield from _container_notes(title, at, pods)
+        yield from _extended_notes(title, at, pods, world)
         yield from _claim_notes(title, at, pods, namespace, queue, world)
         yield from _topology_notes(title, at, pods, world)
 
@@ -149,6 +151,29 @@ def _container_notes(title: str, at: str, pods: PodSetSource) -> Iterator[Note]:
             elif asked is not None and "/" in name and limit != asked:
                 message = f"{name} is not shared, so its request and its limit must be the same"
                 yield Note("warning", title, here, message, f"set limits[{name}] to {asked}")
+
+
+def _extended_notes(title: str, at: str, pods: PodSetSource, world: World) -> Iterator[Note]:
+    """Extended resources that DRA serves (KEP-5004): like a claim, they come from one node."""
+    asked: Counter[str] = Counter()
+    where: dict[str, str] = {}
+    for path, container in _containers(pods):
+        for name, value in mapping(mapping(container.get("resources")).get("limits")).items():
+            amount = _amount(value)
+            if amount is not None and ".initContainers" not in f".{path}":
+                asked[name] += amount.value
+                where.setdefault(name, _below(at, f"{path}.resources.limits[{name}]"))
+    for name, count in asked.items():
+        behind = world.class_behind(name)
+        offers = world.chosen(behind.metadata.name).offers if behind and world.fleet.offers else ()
+        if behind and world.fleet.offers and not offers:
+            message = f"{name} is served by class '{behind.metadata.name}', which matches no device of this fleet"
+            yield Note("warning", title, where[name], message, f"drivers here: {world.fleet.drivers()}")
+        elif offers and all(offer.node for offer in offers):
+            best = max(Counter(offer.node for offer in offers).values())
+            if count > best:
+                message = f"asks {count} {name} of one node, and no node has more than {best}"
+                yield Note("warning", title, where[name], message, f"run more pods of at most {best} each")
 
 
 def _amount(value: object) -> Quantity | None:

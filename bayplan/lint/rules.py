@@ -118,11 +118,6 @@ def required(rule: Rule) -> Rule:
     return check
 
 
-def changed(rule: Rule, old: Any) -> Rule:
-    """The rule for a field that may stay as it was stored: what was valid once is not judged again."""
-    return lambda value, path: iter(()) if value == old else rule(value, path)
-
-
 def immutable(old: Any) -> Rule:
     def check(value: Any, path: str) -> Iterator[Finding]:
         if value != old:
@@ -253,18 +248,23 @@ def _cut(name: str, most: int | None) -> str:
 
 
 def obj(fields: Mapping[str, Rule], *together: Rule) -> Rule:
-    """An object of these fields. `together` are rules about the object as a whole, run if its fields have their types.
+    """An object of these fields, judged in its own order. A field outside is an UNKNOWN_FIELD.
 
-    A field outside is an UNKNOWN_FIELD.
+    `together` are rules about the object as a whole, run if its fields have their types.
     """
+    # Most fields of most objects are absent, and most rules have nothing to say of that.
+    needed = tuple(name for name, rule in fields.items() if any(rule(None, "")))
 
     def check(value: Json, path: str) -> Iterator[Finding]:
         of_type = True
-        for name, rule in fields.items():
-            for found in rule(value.get(name), child(path, name)):
-                of_type = of_type and found.type != WRONG_TYPE
-                yield found
-        yield from (finding(child(path, name), UNKNOWN_FIELD) for name in value if name not in fields)
+        for name in (*value, *(name for name in needed if name not in value)):
+            rule, given = fields.get(name), value.get(name)
+            if rule is None:
+                yield finding(child(path, name), UNKNOWN_FIELD)
+            elif given is not None or name in needed:
+                for found in rule(given, child(path, name)):
+                    of_type = of_type and found.type != WRONG_TYPE
+                    yield found
         if of_type:
             for rule in together:
                 yield from rule(value, path)

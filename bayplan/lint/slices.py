@@ -7,6 +7,7 @@ not judged again, so that a slice stored under older rules can still be updated.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from bayplan.lint.capacity import plain_capacity, shared_capacity
@@ -35,7 +36,6 @@ from bayplan.lint.rules import (
     always,
     anything,
     by,
-    changed,
     child,
     exactly_one,
     finding,
@@ -68,7 +68,7 @@ ATTRIBUTE_BYTES_MAX = 64
 TAINTS_MAX = 16
 
 _LISTS = ("bools", "ints", "strings", "versions")
-_SCALARS = ("bool", "int", "string", "version")
+_VALUES = frozenset(("bool", "int", "string", "version", *_LISTS))
 _PLACES = ("nodeName", "nodeSelector", "allNodes")
 
 
@@ -110,23 +110,29 @@ def _either(value: Json, path: str) -> Iterator[Finding]:
 
 
 def _device(olds: Mapping[str, Json], selects_nodes: bool) -> Rule:
-    together: tuple[Rule, ...] = (_attributes_fit, binding_conditions, _node_resources)
-    together += (exactly_one(_PLACES, _PLACE_NEED),) if selects_nodes else (_no_place,)
-
     def check(value: Any, path: str) -> Iterator[Finding]:
         device = mapping(value)
-        old = olds.get(str(device.get("name")), {})
+        old = olds.get(str(device.get("name")))
+        kept = [] if old is None else [name for name in ("capacity", "taints") if device.get(name) == old.get(name)]
         is_shared = device.get("allowMultipleAllocations") is True
-        capacity = mapped(attribute_name, shared_capacity if is_shared else plain_capacity, key_most=ATTRIBUTE_NAME_MAX)
-        fields = {
-            **_DEVICE,
-            "capacity": changed(capacity, old.get("capacity")),
-            "taints": changed(listed(taint(), TAINTS_MAX), old.get("taints")),
-            **(_PLACE if selects_nodes else dict.fromkeys(_PLACES, anything)),
-        }
-        yield from obj(fields, *together)(value, path)
+        yield from _device_of(is_shared, selects_nodes, tuple(kept))(value, path)
 
     return check
+
+
+@lru_cache(maxsize=16)
+def _device_of(is_shared: bool, selects_nodes: bool, kept: tuple[str, ...]) -> Rule:
+    """A device: one that claims share, one that names its nodes, and what of it is as it was stored."""
+    capacity = mapped(attribute_name, shared_capacity if is_shared else plain_capacity, key_most=ATTRIBUTE_NAME_MAX)
+    fields: dict[str, Rule] = {
+        **_DEVICE,
+        "capacity": capacity,
+        "taints": listed(taint(), TAINTS_MAX),
+        **(_PLACE if selects_nodes else dict.fromkeys(_PLACES, anything)),
+        **dict.fromkeys(kept, anything),
+    }
+    place = exactly_one(_PLACES, _PLACE_NEED) if selects_nodes else _no_place
+    return obj(fields, _attributes_fit, binding_conditions, _node_resources, place)
 
 
 def _no_place(value: Json, path: str) -> Iterator[Finding]:
@@ -149,7 +155,7 @@ def _attributes_fit(value: Json, path: str) -> Iterator[Finding]:
 
 def _values(attribute: Json) -> int:
     """How many values an attribute counts for."""
-    return sum(len(attribute.get(name) or ()) for name in _LISTS) or 1
+    return sum(len(each) for each in attribute.values() if isinstance(each, list)) or 1
 
 
 def _version(value: str) -> Iterator[Problem]:
@@ -161,7 +167,7 @@ def _version(value: str) -> Iterator[Problem]:
 
 
 def _one_value(value: Json, path: str) -> Iterator[Finding]:
-    given = [name for name in (*_SCALARS, *_LISTS) if value.get(name) is not None]
+    given = [name for name, each in value.items() if each is not None and name in _VALUES]
     if len(given) != 1:
         yield finding(path, INVALID, " and ".join(given), "exactly one value must be specified")
 

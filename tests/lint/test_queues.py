@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayplan.lint import lint
-from tests.lint.objects import Json, ask, claim, cluster_queue, container, device_class, job, kueue, quota
+from tests.lint.objects import (
+    Json,
+    ask,
+    claim,
+    cluster_queue,
+    container,
+    device,
+    device_class,
+    job,
+    kueue,
+    quota,
+    resource_slice,
+)
 from tests.lint.test_validation import JSON, _places
 
 FLAVOR = kueue("ResourceFlavor", "default")
@@ -21,6 +33,7 @@ LABEL = "metadata.labels[kueue.x-k8s.io/queue-name]"
 POD = "spec.template.spec"
 NOTES = "spec.template.metadata.annotations"
 CPU = [container(cpu="1")]
+GPUS = [device_class("gpu", "true", "nvidia.com/gpu"), resource_slice("n", device("g"))]
 NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", "labels": {"rack": "r1"}}}
 
 
@@ -223,6 +236,12 @@ def test_advice_on(obj: Json, around: list[Json], expected: list[tuple[str, str]
     notes = lint([obj], around)[0]
     assert [(note.severity, note.path) for note in notes] == expected
     assert all(note.message and note.mend for note in notes)
+
+
+def test_what_a_controller_made_gets_no_advice() -> None:
+    owned = job(queue="other", containers=CPU)
+    owned["metadata"]["ownerReferences"] = [{"kind": "JobSet", "name": "train", "controller": True}]
+    assert lint([owned], [QUEUE, LOCAL])[0] == []
 
 
 @given(st.data())
