@@ -166,14 +166,17 @@ class Mirror:
                 self.problems[_named(POD, key)] = error
 
     def _member(self, obj: PodObject, read_: Pod) -> Pod:
-        """The pod with the Workload it belongs to, where its own annotation does not say."""
+        """The pod with its place in the Workload it belongs to."""
         owner = self._workloads.of_owners(_owner_uids(obj))
         owning = self._workloads.objects.get(owner)
-        if owning is None or (read_.workload and read_.pod_set):
+        if owning is None:
             return read_
-        sets = owning.spec.pod_sets
-        pod_set = read_.pod_set or (sets[0].name if len(sets) == 1 else role(obj))
-        return msgspec.structs.replace(read_, workload=owner, pod_set=pod_set)
+        counts = owning.counts()
+        pod_set = read_.pod_set or (next(iter(counts)) if len(counts) == 1 else role(obj))
+        # A Job's completion index is a rank only while all its pods run at once: a job that runs more pods than at
+        # once, or of which some have ended, has indexes beyond its count.
+        index = read_.index if read_.index < counts.get(pod_set, 0) else -1
+        return msgspec.structs.replace(read_, workload=owner, pod_set=pod_set, index=index)
 
     # --- giving out ----------------------------------------------------------------------------------------------
 
@@ -198,7 +201,8 @@ class _Workloads:
         self._stale[key] = None
         uids = _references(obj)
         known = _references(before) if before else ()
-        if before and uids == known and claims_named(before) == claims_named(obj):
+        same_counts = before is not None and before.counts() == obj.counts()
+        if before and uids == known and same_counts and claims_named(before) == claims_named(obj):
             return ()
         if before:
             self._unlink(key, before)

@@ -56,17 +56,19 @@ def hold(obj: Json, reason: str, message: str, now_s: int) -> Patch | None:
 
 
 def evict(obj: Json, decision: Evict, now_s: int) -> Patch | None:
-    """Status patch that takes a Workload's admission away."""
-    status = _status(obj)
-    if not status.get("admission"):
-        return None
+    """Status patch that takes a Workload's admission away for the sake of another."""
     cause = _CAUSE.get(decision.reason, decision.reason)
     message = f"Preempted to accommodate a workload ({decision.preemptor}) due to {cause}"
-    conditions = _set(obj, status.get("conditions"), EVICTED, True, PREEMPTED, message, now_s)
-    conditions = _set(obj, conditions, PREEMPTED, True, decision.reason, message, now_s)
-    conditions = _set(obj, conditions, QUOTA_RESERVED, False, "Pending", message, now_s)
-    conditions = _set(obj, conditions, ADMITTED, False, "NoReservation", "The workload has no reservation", now_s)
-    return _versioned(obj, {"status": {"admission": None, "conditions": conditions}})
+    patch = _unadmit(obj, PREEMPTED, message, now_s)
+    if patch is not None:
+        conditions = patch["status"]["conditions"]
+        patch["status"]["conditions"] = _set(obj, conditions, PREEMPTED, True, decision.reason, message, now_s)
+    return patch
+
+
+def deactivate(obj: Json, now_s: int) -> Patch | None:
+    """Status patch that takes the admission of a Workload away whose `spec.active` has become false."""
+    return _unadmit(obj, "Deactivated", "The workload is deactivated", now_s)
 
 
 def finish(obj: Json, succeeded: bool, message: str, now_s: int) -> Patch | None:
@@ -121,6 +123,16 @@ def binding(namespace: str, pod: str, node: str) -> Json:
         "metadata": {"name": pod, "namespace": namespace},
         "target": {"apiVersion": "v1", "kind": "Node", "name": node},
     }
+
+
+def _unadmit(obj: Json, reason: str, message: str, now_s: int) -> Patch | None:
+    status = _status(obj)
+    if status.get("admission") is None:
+        return None
+    conditions = _set(obj, status.get("conditions"), EVICTED, True, reason, message, now_s)
+    conditions = _set(obj, conditions, QUOTA_RESERVED, False, "Pending", message, now_s)
+    conditions = _set(obj, conditions, ADMITTED, False, "NoReservation", "The workload has no reservation", now_s)
+    return _versioned(obj, {"status": {"admission": None, "conditions": conditions}})
 
 
 def _assignment(given: PodSetAssignment, pod_set: PodSet) -> Json:

@@ -112,6 +112,11 @@ class WorkloadObject(Noun, frozen=True):
     def finished(self) -> bool:
         return is_true(self.status.conditions, FINISHED)
 
+    def counts(self) -> dict[str, int]:
+        """Pods that each pod set still asks for: those that ended for good are taken off."""
+        ended = {r.name: r.count for r in self.status.reclaimable_pods}
+        return {s.name: max(0, s.count - ended.get(s.name, 0)) for s in self.spec.pod_sets}
+
 
 def workload(source: bytes | Json | WorkloadObject, context: Context) -> Workload:
     """The Workload as the scheduler reads it. Raises Malformed."""
@@ -190,13 +195,11 @@ def _workload(obj: WorkloadObject, context: Context) -> Workload:
     if not spec.pod_sets:
         raise Malformed("spec.podSets", "expected at least one pod set")
     priority, policy = _priority(spec, context)
-    ended = {r.name: r.count for r in obj.status.reclaimable_pods}
+    counts = obj.counts()
     return Workload(
         namespace=meta.namespace,
         name=meta.name,
-        pod_sets=tuple(
-            _pod_set(s, i, meta.namespace, ended.get(s.name, 0), context) for i, s in enumerate(spec.pod_sets)
-        ),
+        pod_sets=tuple(_pod_set(s, i, meta.namespace, counts[s.name], context) for i, s in enumerate(spec.pod_sets)),
         uid=meta.uid,
         resource_version=meta.resource_version,
         owner=_owner(meta),
@@ -210,7 +213,7 @@ def _workload(obj: WorkloadObject, context: Context) -> Workload:
     )
 
 
-def _pod_set(source: PodSetObject, index: int, namespace: str, ended: int, context: Context) -> PodSet:
+def _pod_set(source: PodSetObject, index: int, namespace: str, count: int, context: Context) -> PodSet:
     path = f"spec.podSets[{index}]"
     if source.count < 0:
         raise Malformed(f"{path}.count", f"expected a number of pods, got {source.count}")
@@ -220,7 +223,7 @@ def _pod_set(source: PodSetObject, index: int, namespace: str, ended: int, conte
     else:
         topology = TopologyRequest(required=asked.required, preferred="" if asked.required else asked.preferred)
     template = pod_template(source.template.spec, namespace, context)
-    return PodSet(name=source.name, count=max(0, source.count - ended), template=template, topology=topology)
+    return PodSet(name=source.name, count=count, template=template, topology=topology)
 
 
 def _owner(meta: ObjectMeta) -> str:

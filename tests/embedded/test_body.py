@@ -123,6 +123,7 @@ def test_a_native_pod_group_is_a_gang() -> None:
     world.store.create("podgroups.scheduling.k8s.io", "default", {"metadata": {"name": "w"}, "spec": spec})
     world.run(3)
     assert sorted(p["spec"]["nodeName"] for p in world.pods("Running")) == ["a", "b"]
+    assert world.conditions("podgroups.scheduling.k8s.io", "w") == {"PodGroupInitiallyScheduled": "Scheduled"}
 
 
 def test_pods_that_share_a_claim_share_its_node() -> None:
@@ -180,6 +181,17 @@ def test_what_the_world_has_overtaken_is_a_conflict_and_nothing_of_it_is_done() 
     )
     assert world.cluster.observe().workloads[key].admission is None
     assert world.cluster.apply(Plan(decisions=(place,))).admitted == (key,)
+
+
+def test_people_are_told_where_a_pod_went_and_forget_it_after_an_hour() -> None:
+    world = World("a=8", queues="team=8")
+    world.pod("p", "1", queue="team", runtime=None, restart="Always")
+    world.run(2)
+    told = next(e for e in world.all("events") if e["reason"] == "Scheduled")
+    assert told["message"] == f"Successfully assigned default/p to a on {world.devices_taken()[0].partition('/')[2]}"
+    world.at_s += 3600
+    world.run(2)
+    assert world.all("events") == []
 
 
 def test_deciding_again_changes_nothing() -> None:

@@ -88,6 +88,8 @@ class Carrier:
         pod = seen.pods.get(placement.pod)
         if pod is None:
             raise _Stale(f"pod {placement.pod} has ended")
+        if placement.node not in seen.nodes:
+            raise _Stale(f"node {placement.node} is gone")
         if pod.node == placement.node:
             return False
         if any(not c.claim for c in placement.claims) or self._lacks_claims(pod):
@@ -95,8 +97,9 @@ class Carrier:
         given = {c.claim: c.allocation for c in placement.claims}
         for _, key in pod.claims:
             self._reserve(key, given.get(key), pod)
-        self._store.bind(pod.namespace, pod.name, placement.node, annotations={START: rfc3339(now_s)})
-        self._remark(self._store.get("pods", pod.namespace, pod.name), why="", start=rfc3339(now_s))
+        bound = self._store.bind(pod.namespace, pod.name, placement.node, annotations={START: rfc3339(now_s)})
+        self._remark(bound, why="", start=rfc3339(now_s))
+        events.record(self._store, bound, "Scheduled", _assigned(placement), now_s)
         return True
 
     def _lacks_claims(self, pod: Pod) -> bool:
@@ -171,6 +174,13 @@ class Carrier:
             self._served = {(k.group, k.kind): k.resource for k in self._store.kinds}
             self._revision = self._store.kinds.revision
         return self._served
+
+
+def _assigned(placement: PodPlacement) -> str:
+    """Where a pod was put and on which devices, in a sentence."""
+    devices = [r.device for c in placement.claims for r in c.allocation.devices.results]
+    on = f" on {', '.join(devices)}" if devices else ""
+    return f"Successfully assigned {placement.pod} to {placement.node}{on}"
 
 
 def _object(decision: AnyDecision) -> str:

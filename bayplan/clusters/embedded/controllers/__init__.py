@@ -3,7 +3,7 @@
 A job's Workload comes before the job itself: what has to wait is suspended before it makes pods.
 """
 
-from bayplan.clusters.embedded.controllers import claims, deployment, job, jobset, pods
+from bayplan.clusters.embedded.controllers import claims, deployment, events, job, jobset, pods
 from bayplan.clusters.embedded.controllers.base import Controller
 from bayplan.clusters.embedded.controllers.queue import Controllers
 from bayplan.clusters.embedded.controllers.workload import job_controllers
@@ -18,6 +18,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     claims.POD_CLAIMS,
     claims.CONSUMERS,
     pods.LOST,
+    events.EXPIRY,
 )
 
 __all__ = ["CONTROLLERS", "Controller", "Controllers"]

@@ -19,6 +19,7 @@ from bayplan.clusters.embedded.controllers.base import (
     owned,
     phase,
     remove,
+    set_status,
 )
 from bayplan.clusters.embedded.controllers.sources import WORKLOADS, context
 from bayplan.clusters.embedded.controllers.workload import (
@@ -30,7 +31,7 @@ from bayplan.clusters.embedded.controllers.workload import (
 )
 from bayplan.clusters.embedded.records import Change
 from bayplan.clusters.embedded.store import Store
-from bayplan.wire.conditions import has_true
+from bayplan.wire.conditions import has_true, with_condition
 from bayplan.wire.errors import Malformed
 from bayplan.wire.names import EVICTED, POD_GROUP_NAME, SCHEDULER, WORKLOAD
 from bayplan.wire.podgroups import pod_group
@@ -68,7 +69,13 @@ def reconcile(store: Store, key: Key, now_s: int) -> int | None:
 
 def _reconcile_pod(store: Store, namespace: str, name: str, now_s: int) -> None:
     pod = store.find("pods", namespace, name)
-    if pod is not None and not is_deleting(pod) and _is_ours(store, pod):
+    if pod is None or not _is_ours(store, pod):
+        return
+    if is_deleting(pod):
+        # Nobody will make it again: what it holds until it has stopped is a foreign pod's.
+        for workload in owned(store, pod, WORKLOADS):
+            remove(store, WORKLOADS, workload)
+    else:
         _admit_alone(store, pod, now_s)
 
 
@@ -78,7 +85,7 @@ def _admit_alone(store: Store, pod: Object, now_s: int) -> None:
         for workload in existing:
             mark_finished(store, workload, _outcome([pod]), now_s)
     elif existing or not pod["spec"].get("nodeName"):
-        _remove_evicted(store, sync(store, lone(pod, context(store))), [pod])
+        _remove_evicted(store, sync(store, lone(pod, context(store)), now_s), [pod])
 
 
 def _is_ours(store: Store, pod: Object) -> bool:
@@ -110,8 +117,17 @@ def _reconcile_group(store: Store, namespace: str, name: str, now_s: int) -> Non
                 _admit_alone(store, pod, now_s)
             return
         wanted = native_group(gang, owner, members, context(store))
+        _tell_scheduled(store, owner, members, gang.min_count, now_s)
     if wanted is not None:
-        _follow(store, sync(store, wanted), members, now_s)
+        _follow(store, sync(store, wanted, now_s), members, now_s)
+
+
+def _tell_scheduled(store: Store, owner: Object, members: Sequence[Member], wanted: int, now_s: int) -> None:
+    """A PodGroup learns once that its gang has its nodes (KEP-4671: never back to False)."""
+    if sum(1 for _, typed in members if typed.spec.node_name) >= wanted:
+        conditions = (owner.get("status") or {}).get("conditions")
+        told = with_condition(conditions, "PodGroupInitiallyScheduled", True, "Scheduled", "", now_s)
+        set_status(store, POD_GROUPS, owner, conditions=told)
 
 
 def _members(store: Store, namespace: str, name: str) -> list[Member]:

@@ -25,7 +25,7 @@ from bayplan.clusters.embedded.store import Store
 from bayplan.wire.conditions import has_true
 from bayplan.wire.kinds import group_kind
 from bayplan.wire.names import FINISHED
-from bayplan.wire.patches import finish
+from bayplan.wire.patches import deactivate, finish
 from bayplan.wire.read import Json
 from bayplan.wire.workload import Context
 from bayplan.workloads import KINDS, JobKind, kind_of
@@ -55,12 +55,19 @@ def write_status(store: Store, workload: Object, patch: Object) -> None:
     store.patch(WORKLOADS, meta["namespace"], meta["name"], patch, subresource="status")
 
 
-def sync(store: Store, wanted: Json) -> Object:
-    """Creates a Workload, or brings one that is not admitted up to date with its job; returns it as it is."""
+def sync(store: Store, wanted: Json, now_s: int) -> Object:
+    """Creates a Workload, or brings one that is not admitted up to date with its job; returns it as it is.
+
+    One that was deactivated loses its admission.
+    """
     meta = wanted["metadata"]
     known = store.find(WORKLOADS, meta["namespace"], meta["name"])
     if known is None:
         return store.create(WORKLOADS, meta["namespace"], wanted)
+    if is_admitted(known) and not known["spec"].get("active", True):
+        patch = deactivate(known, now_s)
+        assert patch is not None
+        return store.patch(WORKLOADS, meta["namespace"], meta["name"], patch, subresource="status")
     if is_admitted(known) or has_true((known.get("status") or {}).get("conditions"), FINISHED):
         return known
     keeps = {"active": known["spec"].get("active", True)}
@@ -103,7 +110,7 @@ def _reconcile(store: Store, kind: JobKind, job: Object, sources: Context, now_s
             mark_finished(store, workload, outcome, now_s)
         return
     wanted = workloads(kind, job, sources)
-    current = [sync(store, w) for w in wanted]
+    current = [sync(store, w, now_s) for w in wanted]
     names = {w["metadata"]["name"] for w in wanted}
     for workload in existing:
         if workload["metadata"]["name"] not in names:
