@@ -62,9 +62,7 @@ class Charger:
         """What each pod is charged whatever its devices, and whether they have a say beyond that."""
         known = self._templates.get(id(template))
         if known is None:
-            charged = {"pods": UNIT}
-            for resource, amount in template.requests:
-                _add(charged, resource, amount if resource == "cpu" else UNIT * amount)
+            charged = {"pods": UNIT} | {r: n if r == "cpu" else UNIT * n for r, n in template.requests}
             requests = [r for c in template.claims if c.template for r in c.template.devices.requests]
             for request in requests:
                 if request.exactly is not None and not _depends(request):

@@ -47,8 +47,7 @@ def _overfull(after: Aftermath) -> Iterator[Finding]:
 
 
 def _charge(used: dict[str, int], requests: Amounts) -> None:
-    used["pods"] = used.get("pods", 0) + 1
-    for resource, amount in requests:
+    for resource, amount in {"pods": 1, **dict(requests)}.items():
         used[resource] = used.get(resource, 0) + amount
 
 

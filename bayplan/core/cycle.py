@@ -47,8 +47,8 @@ def decide(snapshot: Snapshot, policy: Policy, *, now_s: int) -> Plan:
     # 1. Workloads that hold their quota already get the pods that are still missing.
     for workload in cycle.unfinished:
         cycle.finish(workload)
-    # 2. Every other workload in order: quota, then a place for the whole gang with exact devices, else victims.
-    for workload in cycle.pending:
+    # 2. Every other workload in turn: quota, then a place for the whole gang with exact devices, else victims.
+    for workload in cycle.turns():
         cycle.admit(workload)
     # 3. Every hold says who has what is missing.
     decisions = explain.with_holders(cycle.decisions, snapshot, cycle.placer.forest, cycle.charges)
@@ -82,6 +82,7 @@ class Cycle:
         self.preemption = Preemption(snapshot, self.placer, running, now_s)
         self.queues = {w.key: self._cluster_queue(w) for w in ordered}
         self.heads: dict[str, str] = {}
+        self.assigned: dict[str, list[Assignment] | NoMatchingFlavor] = {}
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -153,6 +154,32 @@ class Cycle:
             self._place(workload, found, Assignment(flavors, missing, {}), workload.admission.cluster_queue)
 
     # --- step 2 --------------------------------------------------------------------------------------------------
+
+    def turns(self) -> Iterator[Workload]:
+        """Pending workloads in order, those that would have to borrow after those that stay within nominal quota.
+
+        Otherwise a borrower that was just ended for somebody's own quota, being older, would take it again and be ended
+        again, for ever. A queue that has begun to borrow keeps its order.
+        """
+        later: list[Workload] = []
+        borrowing: set[str] = set()
+        for workload in self.pending:
+            queue = self.queues[workload.key] if workload.queue_name else ""
+            if queue in borrowing or self._would_borrow(workload, queue):
+                borrowing.add(queue)
+                later.append(workload)
+            else:
+                yield workload
+        yield from later
+
+    def _would_borrow(self, workload: Workload, queue: str) -> bool:
+        spec = self.snapshot.cluster_queues.get(queue)
+        if spec is None or not spec.spec.cohort_name:
+            return False
+        assignments = self._assignments(workload, queue)
+        return not isinstance(assignments, NoMatchingFlavor) and all(
+            self.quotas.exceeds_nominal(queue, a.charges) for a in assignments
+        )
 
     def admit(self, workload: Workload) -> None:
         """Places a pending workload whole, or ends others for it, or holds it."""
@@ -232,7 +259,13 @@ class Cycle:
         return None
 
     def _assignments(self, workload: Workload, queue: str) -> list[Assignment] | NoMatchingFlavor:
-        """The flavor assignments to try, in the queue's order; pod sets of equal template share their flavors."""
+        """The flavor assignments to try, in the queue's order."""
+        known = self.assigned.get(workload.key)
+        if known is None:
+            known = self.assigned[workload.key] = self._assign(workload, queue)
+        return known
+
+    def _assign(self, workload: Workload, queue: str) -> list[Assignment] | NoMatchingFlavor:
         if not queue:
             flavors: dict[str, dict[str, str]] = {s.name: {} for s in workload.pod_sets}
             return [Assignment(flavors, self._wanted(workload, flavors), {})]

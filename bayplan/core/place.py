@@ -264,9 +264,10 @@ def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level:
     """The numbers of a need that found no domain: the best one, what the nodes lack, and whether it could ever fit."""
     book = placer.book
     counts = placer.counts(trial, tree.root, need)
+    empty = _room_if_empty(placer, need)
     domains = tree.domains(level)
-    sized = [(sum(counts[n] for n in d.nodes), d) for d in domains]
-    pods_best, best = max(sized, key=lambda s: s[0], default=(0, tree.root))
+    sized = [(sum(counts[n] for n in d.nodes), sum(map(empty, d.nodes)), d) for d in domains]
+    pods_best, _, best = max(sized, key=lambda s: s[:2], default=(0, 0, tree.root))
     lacking: dict[str, int] = {}
     for node in tree.root.nodes:
         if not counts[node]:
@@ -281,13 +282,13 @@ def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level:
         domain=best.name,
         domains_examined=len(domains),
         nodes_examined=len(tree.root.nodes),
-        ever=_ever(placer, need, domains),
+        ever=any(room >= need.pods for _, room, _ in sized),
         lacking=tuple(sorted(lacking.items(), key=lambda c: (-c[1], c[0]))),
     )
 
 
-def _ever(placer: Placer, need: Need, domains: tuple[Domain, ...]) -> bool:
-    """Whether some domain would hold the need if nothing ran there."""
+def _room_if_empty(placer: Placer, need: Need) -> Callable[[str], int]:
+    """How many pods of the need a node would hold if nothing ran there."""
     book, sigs = placer.book, placer.fleet.original
     memo: dict[int, int] = {}
 
@@ -297,7 +298,7 @@ def _ever(placer: Placer, need: Need, domains: tuple[Domain, ...]) -> bool:
             memo[sig] = book.count(book.empty(sig), need.shape)
         return memo[sig]
 
-    return any(sum(map(room, d.nodes)) >= need.pods for d in domains)
+    return room
 
 
 def _spread(tree: Tree, domain: Domain, counts: dict[str, int], pods: int) -> Iterator[tuple[str, int]]:

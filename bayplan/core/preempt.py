@@ -104,9 +104,7 @@ class Preemption:
             return ""
         reclaims = policy.reclaim_within_cohort
         lower = theirs.priority < mine.priority
-        if any(
-            asks.charges.get(c, 0) + quotas.usage(asks.queue, c) > quotas.nominal(asks.queue, c) for c in asks.charges
-        ):
+        if quotas.exceeds_nominal(asks.queue, asks.charges):
             return self._while_borrowing(self.snapshot.cluster_queues[asks.queue], mine, theirs)
         return "InCohortReclamation" if reclaims == "Any" or (reclaims == "LowerPriority" and lower) else ""
 

@@ -148,6 +148,10 @@ class Quotas:
                 return Short(cell, amount, available, self.potential(queue, cell), self.nominal(queue, cell))
         return None
 
+    def exceeds_nominal(self, queue: str, charges: Mapping[Cell, int]) -> bool:
+        """Whether the charges would make the queue borrow."""
+        return any(self.usage(queue, c) + amount > self.nominal(queue, c) for c, amount in charges.items() if amount)
+
     def borrowing(self, queue: str, cells: Iterable[Cell]) -> bool:
         """Whether the queue uses more than its nominal quota of one of the cells."""
         return any(self.usage(queue, c) > self.nominal(queue, c) for c in cells)

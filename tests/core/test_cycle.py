@@ -7,8 +7,10 @@ import pytest
 
 from bayplan.audit import audit
 from bayplan.core import decide
+from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from bayplan.model.queue import ClusterQueuePreemption
-from tests.core.scenes import POLICY, carried_out, decided
+from tests.core.scenes import POLICY, carried_out, decided, in_words
+from tests.devices import LEVELS
 from tests.make import cluster
 
 SCENES = [
@@ -224,3 +226,24 @@ def test_what_is_leaving_is_waited_for_rather_than_ending_more() -> None:
     plan = decide(snapshot.replace(pods=leaving, workloads=gone), POLICY, now_s=1)
     assert plan.evicted() == ()
     assert plan.held()[0].reasons[0].victims == ("default/old",)  # type: ignore[union-attr]
+
+
+def test_a_reclaim_is_not_taken_back_by_the_borrower_it_ended() -> None:
+    """y of queue two ends the borrower x; x is older, and would borrow the same quota again and be ended again."""
+    snapshot = cluster("a=8 b=8", "two/y:8", running="one/x:2x8@a,b", queues="one=8@all two=8@all")
+    plan = decide(snapshot, POLICY, now_s=1000)
+    assert in_words(plan)["x"] == "evicted by y (InCohortReclamation)"
+    after = carried_out(snapshot, plan)
+    assert decided(after) == {"y": "a", "x": "held: WaitingForQuota"}
+
+
+def test_the_best_rack_is_one_the_gang_could_ever_use() -> None:
+    snapshot = cluster("r1/a=8:l40s r2/b=8 r2/c=8", "gang:2x8@rack", running="old:8@b other:8@c")
+    gang = snapshot.workloads["default/gang"]
+    pinned = msgspec.structs.replace(
+        gang.pod_sets[0].template,
+        node_affinity=NodeSelector((NodeSelectorTerm((NodeSelectorRequirement(LEVELS["rack"], "In", ("r2",)),)),)),
+    )
+    sets = (msgspec.structs.replace(gang.pod_sets[0], template=pinned),)
+    (hold,) = decide(snapshot.with_workload(msgspec.structs.replace(gang, pod_sets=sets)), POLICY, now_s=1).held()
+    assert hold.reasons[0].domain == "b0/r2"  # type: ignore[union-attr]
