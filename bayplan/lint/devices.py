@@ -7,6 +7,7 @@ nothing enforces (`shares`: of consumable capacity and time slicing only the sch
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -274,12 +275,13 @@ def _node_notes(
 ) -> Iterator[Note]:
     """The devices of a claim lie on one node (KEP-4381): how many nodes could it be?"""
     exact = [each for each in asked if not each.is_alternative and each.ask.allocation_mode == "ExactCount"]
-    able = set(fleet.nodes)
+    nodes = fleet.nodes
+    able = set(nodes)
     for each in exact:
         offers = served[each.name]
         if not offers or any(not offer.node for offer in offers):
             continue
-        counts = {node: sum(offer.node == node for offer in offers) for node in fleet.nodes}
+        counts = Counter(offer.node for offer in offers)
         best = max(counts.values())
         shared = any(offer.device.allow_multiple_allocations for offer in offers)
         if best < each.ask.count and not shared:
@@ -288,8 +290,8 @@ def _node_notes(
             yield Note("warning", title, f"{each.path}.count", message, mend)
             return
         able &= {node for node, count in counts.items() if shared or count >= each.ask.count}
-    if exact and len(able) == 1 and len(fleet.nodes) > 1 and all(served[each.name] for each in exact):
-        message = f"only node {min(able)} of {len(fleet.nodes)} can serve it, even when all are free"
+    if exact and len(able) == 1 and len(nodes) > 1 and all(served[each.name] for each in exact):
+        message = f"only node {min(able)} of {len(nodes)} can serve it, even when all are free"
         yield Note("hint", title, f"{path}.devices", message, "loosen a selector or a count, if it may run elsewhere")
 
 
