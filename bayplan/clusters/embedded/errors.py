@@ -6,34 +6,11 @@ follows apimachinery's `pkg/api/errors` where a client reads it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
-class ApiError(Exception):
-    """The API says no: an HTTP status code, a StatusReason, a message for people and optional StatusDetails."""
-
-    def __init__(self, status_code: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.status_code = status_code
-        self.reason = reason
-        self.message = message
-        self.details = dict(details or {})
-
-    def status(self) -> dict[str, Any]:
-        """The `Status` object a client receives."""
-        body: dict[str, Any] = {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": self.message,
-            "reason": self.reason,
-        }
-        if self.details:
-            body["details"] = self.details
-        return body | {"code": self.status_code}
+from bayplan.runtime.objects import ApiError as ApiError
 
 
 @dataclass(frozen=True, slots=True)

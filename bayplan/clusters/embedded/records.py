@@ -10,51 +10,13 @@ import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from bayplan.clusters.embedded.disk import Disk, Key
 from bayplan.clusters.embedded.errors import gone
-
-ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
-
-
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """One object: its key, what selectors and collectors ask about, and its JSON bytes."""
-
-    resource: str
-    namespace: str
-    name: str
-    uid: str
-    version: int
-    raw: bytes
-    labels: dict[str, str]
-    fields: dict[str, str]
-    owners: tuple[str, ...]
-    deleting: bool
-
-    @property
-    def key(self) -> Key:
-        return (self.resource, self.namespace, self.name)
-
-    def decode(self) -> dict[str, Any]:
-        """A fresh copy that the caller may change."""
-        decoded: dict[str, Any] = msgspec.json.decode(self.raw)
-        return decoded
-
-
-class Change(msgspec.Struct, frozen=True, gc=False):
-    """One committed change. `record` is the new state, or the last one (with the deletion's version) if DELETED."""
-
-    version: int
-    type: ChangeType
-    record: Record
-    previous: Record | None
-
-    @property
-    def object(self) -> dict[str, Any]:
-        return self.record.decode()
+from bayplan.runtime.objects import Change as Change
+from bayplan.runtime.objects import ChangeType
+from bayplan.runtime.objects import Record as Record
 
 
 class _Table:
