@@ -130,8 +130,13 @@ def test_an_amount_survives_its_spelling(resource: str) -> None:
 BAD = [
     (
         "an impossible quantity is named with its path",
-        pod({"containers": [box({"cpu": "lots"})]}),
-        "Pod ml/p: spec.containers[0].resources.requests[...]: quantities must match",
+        pod({"containers": [box(), box({"memory": "1Gi", "nvidia.com/gpu": "1", "cpu": "lots"})]}),
+        "Pod ml/p: spec.containers[1].resources.requests.cpu: quantities must match",
+    ),
+    (
+        "a key with a prefix stands in brackets",
+        pod({"containers": [box({"cpu": "1", "nvidia.com/gpu": "x"})]}),
+        "Pod ml/p: spec.containers[0].resources.requests[nvidia.com/gpu]: quantities must match",
     ),
     (
         "a wrong type is named with its path",
