@@ -18,7 +18,7 @@ from bayplan.core.allocate.board import AllocationError, Board, Choice, Slot, Ve
 from bayplan.core.allocate.components import Machines, State
 from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
 from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken, by_device
-from bayplan.core.allocate.offers import Offers
+from bayplan.core.allocate.offers import TALLY_MAX, Offers
 from bayplan.core.allocate.packing import solve
 from bayplan.core.allocate.pools import Pools
 from bayplan.core.allocate.result import Given, allocation, share_id
@@ -91,6 +91,17 @@ class Misfit(NamedTuple):
     free: int
     fits_empty: bool
     undecided: bool
+
+
+class Worth(NamedTuple):
+    """What a state's devices are to an ask: GPU thousandths it could use, pods one after another, what one takes."""
+
+    usable_milli: int
+    pods: int
+    milli_each: int
+
+
+NO_WORTH = Worth(0, 0, 0)
 
 
 class _Situation(NamedTuple):
@@ -420,6 +431,56 @@ class Catalog:
             if _is_gpu(slot.state) and any(self._offers.of(n, slot.state, slot.mask) for n in needs)
         )
 
+    def worths(self, kind: int, state: int, asks: Sequence[int]) -> tuple[Worth, ...]:
+        """What the devices of a state are worth to each ask; GPU by GPU where nothing binds the ask's devices."""
+        board = self._board(kind, state)
+        return tuple(self._worth(kind, state, ask, board) for ask in asks)
+
+    def _worth(self, kind: int, state: int, ask: int, board: Board) -> Worth:
+        asked = self._asks[ask].ask
+        if asked is None or ask == 0:
+            return NO_WORTH
+        if not asked.wants or len(asked.wants) > 1 or len(asked.wants[0]) > 1 or asked.constraints or self._upstream:
+            return self._worth_by_search(kind, state, ask)
+        need = asked.wants[0][0]
+        if need.every or need.admin:
+            return self._worth_by_search(kind, state, ask)
+        usable = pods = each = 0
+        for slot_state, mask in board.slots:
+            worth = self._slot_worth(need, slot_state, mask)
+            if worth.pods > 1 and need.count > 1 and slot_state.kind.templates[0].shareable:
+                return self._worth_by_search(kind, state, ask)
+            usable, pods, each = usable + worth.usable_milli, pods + worth.pods, max(each, worth.milli_each)
+        return Worth(usable, pods // need.count, each * need.count) if pods >= need.count else NO_WORTH
+
+    def _slot_worth(self, need: Need, state: State, mask: int) -> Worth:
+        """The same of one component to a single device of a need."""
+        chain: list[State] = []
+        key = ("worth", need, mask)
+        while key not in state.memo:
+            offers = self._offers.of(need, state, mask)
+            if not offers or offers[0].after is state:
+                state.memo[key] = Worth(_gpu_free(state), TALLY_MAX, 0) if offers else NO_WORTH
+                break
+            chain.append(state)
+            state = offers[0].after
+        for before in reversed(chain):
+            after = state.memo[key]
+            assert isinstance(after, Worth)
+            free = _gpu_free(before)
+            before.memo[key] = Worth(free, after.pods + 1, free - _gpu_free(state))
+            state = before
+        worth = state.memo[key]
+        assert isinstance(worth, Worth)
+        return worth
+
+    def _worth_by_search(self, kind: int, state: int, ask: int) -> Worth:
+        fits = self.fits(kind, state, ask)
+        if not fits:
+            return NO_WORTH
+        each = sum(self.free_milli(kind, state)) - sum(self.free_milli(kind, fits[0].after))
+        return Worth(self.usable_milli(kind, state, ask), self.count(kind, state, ask), each)
+
     def misfit(self, kind: int, state: int, ask: int) -> Misfit:
         """Numbers for an explanation of an ask that does not fit."""
         asked = self._asks[ask].ask
@@ -457,6 +518,10 @@ def _fresh(seed: str, device: tuple[str, str, str], live: set[str]) -> str:
     while (made := share_id(seed, device, ordinal)) in live:
         ordinal += 1
     return made
+
+
+def _gpu_free(state: State) -> int:
+    return objective.free(state) if _is_gpu(state) else 0
 
 
 def _is_gpu(state: State) -> bool:
