@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple, TypeAlias
 
+from bayplan.core.allocate import NO_WORTH, Worth
 from bayplan.core.book import Book
 
 Mix: TypeAlias = tuple[tuple[int, int], ...]
@@ -39,14 +40,6 @@ class _Asked(NamedTuple):
     ask: int
 
 
-class _Served(NamedTuple):
-    """What the devices of one state are to one ask: thousandths usable, pods one after another, thousandths each."""
-
-    usable: int
-    pods: int
-    each: int
-
-
 class Stock:
     """Losses and prices under one mix, remembered per node state.
 
@@ -59,11 +52,12 @@ class Stock:
             _Asked(weight * (100 - whole_share), shape, book.needs(shape), book.ask(shape))
             for weight, shape in _typical(_merged(book, mix))
         )
+        self._asks = tuple(dict.fromkeys(a.ask for a in self._asked))
         asked = sum(a.weight for a in self._asked)
         self._whole_weight = asked * whole_share // (100 - whole_share) if asked else whole_share
         self.scale = max(1, asked + self._whole_weight)
         self._losses: dict[int, Loss] = {}
-        self._devices: dict[tuple[int, int], tuple[tuple[int, ...], tuple[_Served, ...]]] = {}
+        self._devices: dict[tuple[int, int], tuple[tuple[int, ...], tuple[Worth, ...]]] = {}
         self._prices: dict[int, int] | None = None
 
     def loss(self, sig: int) -> Loss:
@@ -95,22 +89,15 @@ class Stock:
                 filled += weight * total
         return Loss(total, next_, filled)
 
-    def _served(self, kind: int, state: int) -> tuple[tuple[int, ...], tuple[_Served, ...]]:
-        """Free thousandths per GPU, and what they are to each ask of the mix."""
+    def _served(self, kind: int, state: int) -> tuple[tuple[int, ...], tuple[Worth, ...]]:
+        """Free thousandths per GPU, and what they are worth to each ask of the mix."""
         known = self._devices.get((kind, state))
         if known is None:
-            gpus = self._book.catalog.free_milli(kind, state) if kind else ()
-            by_ask = {a.ask: self._serves(kind, state, a.ask, sum(gpus)) for a in self._asked}
-            known = self._devices[kind, state] = gpus, tuple(by_ask[a.ask] for a in self._asked)
+            catalog = self._book.catalog
+            gpus = catalog.free_milli(kind, state) if kind else ()
+            by_ask = dict(zip(self._asks, catalog.worths(kind, state, self._asks), strict=True)) if gpus else {}
+            known = self._devices[kind, state] = gpus, tuple(by_ask.get(a.ask, NO_WORTH) for a in self._asked)
         return known
-
-    def _serves(self, kind: int, state: int, ask: int, total: int) -> _Served:
-        catalog = self._book.catalog
-        fits = catalog.fits(kind, state, ask) if kind and ask else ()
-        if not fits:
-            return _Served(0, 0, 0)
-        each = total - sum(catalog.free_milli(kind, fits[0].after))
-        return _Served(catalog.usable_milli(kind, state, ask), catalog.count(kind, state, ask), each)
 
     # --- prices --------------------------------------------------------------------------------------------------
 
@@ -134,7 +121,7 @@ class Stock:
             able = [i for i, s in enumerate(served) if s.pods and self._fits(sig, self._asked[i])]
             runs[cls] = frozenset(able)
             for i in able:
-                demand[i] = self._asked[i].weight * served[i].each
+                demand[i] = self._asked[i].weight * served[i].milli_each
         groups = _alike(runs, supply)
         if len(groups) < 2:
             return {}
