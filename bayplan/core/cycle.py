@@ -196,7 +196,7 @@ class Cycle:
         for assignment in assignments:
             short = self.quotas.short(queue, assignment.charges) if queue else None
             if short is not None:
-                reasons.append(_no_quota(queue, short))
+                reasons.append(self.placer.never(assignment.wanted.needs) or _no_quota(queue, short))
                 continue
             found = self.placer.place(assignment.wanted.needs)
             if isinstance(found, TopologyPlacementFailed):

@@ -60,6 +60,7 @@ class Placer:
         self._score = score
         self._best: dict[int, dict[int, tuple[int, Option] | None]] = {}
         self._failed: dict[tuple[Need, ...], TopologyPlacementFailed] = {}
+        self._never: dict[Need, TopologyPlacementFailed | None] = {}
         self._reached: dict[tuple[NodeSelector, ...], frozenset[str]] = {}
 
     # --- one pod -------------------------------------------------------------------------------------------------
@@ -113,6 +114,22 @@ class Placer:
         if fresh and isinstance(found, TopologyPlacementFailed):
             self._failed[needs] = found
         return found
+
+    def never(self, needs: tuple[Need, ...]) -> TopologyPlacementFailed | None:
+        """Why a need could not be placed even if nothing ran, or None when each alone could."""
+        for need in needs:
+            if need not in self._never:
+                self._never[need] = self._impossible(need)
+            found = self._never[need]
+            if found is not None:
+                return found
+        return None
+
+    def _impossible(self, need: Need) -> TopologyPlacementFailed | None:
+        level = need.topology.required
+        tree = self.forest.tree(level) if level else self.forest.default
+        found = explain_failure(self, need, Trial(self.fleet), tree, level)
+        return None if found.ever else found
 
     def put_pinned(self, trial: Trial, need: Need) -> tuple[Put, ...] | None:
         """The need's pods on the nodes its admission chose; None when one of them cannot take its pod any more."""
@@ -267,7 +284,8 @@ def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level:
     empty = _room_if_empty(placer, need)
     domains = tree.domains(level)
     sized = [(sum(counts[n] for n in d.nodes), sum(map(empty, d.nodes)), d) for d in domains]
-    pods_best, _, best = max(sized, key=lambda s: s[:2], default=(0, 0, tree.root))
+    ever = any(room >= need.pods for _, room, _ in sized)
+    now, room, best = max(sized, key=lambda s: s[:2] if ever else (s[1], s[0]), default=(0, 0, tree.root))
     lacking: dict[str, int] = {}
     for node in tree.root.nodes:
         if not counts[node]:
@@ -277,12 +295,12 @@ def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level:
     return TopologyPlacementFailed(
         pod_set=need.pod_set,
         pods_needed=need.pods,
-        pods_best=pods_best,
+        pods_best=now if ever else room,
         level=level,
         domain=best.name,
         domains_examined=len(domains),
         nodes_examined=len(tree.root.nodes),
-        ever=any(room >= need.pods for _, room, _ in sized),
+        ever=ever,
         lacking=tuple(sorted(lacking.items(), key=lambda c: (-c[1], c[0]))),
     )
 

@@ -74,7 +74,8 @@ class TopologyPlacementFailed(Reason, frozen=True, tag="TopologyPlacementFailed"
     """No domain holds the gang now.
 
     `pods_needed` of `pod_set` were wanted in one `level` (empty = anywhere); the best domain, `domain`, holds
-    `pods_best`. `ever` says whether it would hold them with nothing running. `lacking` counts the nodes turned down,
+    `pods_best`. `ever` says whether one would hold them with nothing running; if none would, `pods_best` is what the
+    best one would hold then. `lacking` counts the nodes turned down,
     by cause (nodeSelector, taint, cpu, devices, …).
     """
 

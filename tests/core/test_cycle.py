@@ -9,6 +9,7 @@ from bayplan.audit import audit
 from bayplan.core import decide
 from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from bayplan.model.queue import ClusterQueuePreemption
+from bayplan.model.reason import TopologyPlacementFailed
 from tests.core.scenes import POLICY, carried_out, decided, in_words
 from tests.devices import LEVELS
 from tests.make import cluster
@@ -202,7 +203,13 @@ def test_a_hold_names_who_has_what_is_missing() -> None:
 def test_an_impossible_gang_is_told_never() -> None:
     snapshot = cluster("r1/a=8 r1/b=8", "gang:3x8@rack")
     (hold,) = decide(snapshot, POLICY, now_s=1).held()
-    assert not hold.reasons[0].ever  # type: ignore[union-attr]
+    assert not hold.reasons[0].ever and hold.reasons[0].pods_best == 2  # type: ignore[union-attr]
+
+
+def test_never_is_said_before_a_quota_that_is_only_full_now() -> None:
+    snapshot = cluster("r1/a=8 r1/b=8", "gang:3x8@rack", running="old:8@a", queues="team=24")
+    (hold,) = decide(snapshot, POLICY, now_s=1).held()
+    assert isinstance(hold.reasons[0], TopologyPlacementFailed) and not hold.reasons[0].ever
 
 
 def test_an_unknown_score_is_refused_by_name() -> None:
