@@ -23,6 +23,7 @@ from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 
 _GZIP = 31  # zlib's code for a gzip member with a 32 KiB window
+BYTES_MAX = 64 << 20  # about an hour of a busy cluster: 300 workloads waiting, a decision a second
 _CHUNK_BYTES = 1 << 16
 _LEVEL = 3  # half the time of the default level for 5 % more bytes
 
@@ -65,8 +66,12 @@ _EMPTY = Snapshot()
 class Journal:
     """Appends cycles to a file. One writer per file; what `append` returned from is in the operating system's hands."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens or creates the journal, dropping a tail that a crash cut short. Raises OSError, JournalError."""
+    def __init__(self, path: Path, *, bytes_max: int = BYTES_MAX) -> None:
+        """Opens or creates the journal, dropping a tail that a crash cut short. Raises OSError, JournalError.
+
+        A file that has grown to `bytes_max` becomes `<path>.1`, in place of an older one, and a new one is begun.
+        """
+        self._path, self._bytes_max = path, bytes_max
         sound = _sound_length(path) if path.exists() else 0
         self._file = path.open("ab")
         if self._file.tell() != sound:
@@ -77,6 +82,8 @@ class Journal:
 
     def append(self, snapshot: Snapshot, policy: Policy, now_s: int, plan: Plan) -> bool:
         """Writes one cycle; False (and nothing written) if nothing but the time differs from the last one."""
+        if self._file.tell() >= self._bytes_max:
+            self._turn_over()
         plan_json = codec.to_json(plan)
         if snapshot is self._snapshot and policy == self._policy and plan_json == self._plan:
             return False
@@ -91,6 +98,13 @@ class Journal:
 
     def close(self) -> None:
         self._file.close()
+
+    def _turn_over(self) -> None:
+        """Begins a new file, whose first record is whole again."""
+        self._file.close()
+        self._path.replace(self._path.with_name(self._path.name + ".1"))
+        self._file = self._path.open("ab")
+        self._snapshot, self._policy, self._plan = None, None, b""
 
     def __enter__(self) -> Journal:
         return self

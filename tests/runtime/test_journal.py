@@ -80,6 +80,15 @@ def test_a_tail_that_a_crash_cut_short_is_dropped(tmp_path: Path, cut: int) -> N
     assert [e.snapshot for e in read(path)] == [WORLD, Snapshot(), WORLD]
 
 
+def test_a_full_file_is_kept_once_and_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "j.gz"
+    with Journal(path, bytes_max=1) as journal:
+        for now_s, world in enumerate((WORLD, Snapshot(), WORLD.without("default/x"))):
+            journal.append(world, Policy(seed=now_s), now_s, Plan())
+    assert [e.snapshot for e in read(path)] == [WORLD.without("default/x")]
+    assert [(e.now_s, e.policy.seed) for e in read(tmp_path / "j.gz.1")] == [(1, 1)]
+
+
 def test_zcat_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "j.gz"
     written(path, [Snapshot()])
