@@ -23,7 +23,7 @@ from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 
 _GZIP = 31  # zlib's code for a gzip member with a 32 KiB window
-BYTES_MAX = 64 << 20  # about an hour of a busy cluster: 300 workloads waiting, a decision a second
+BYTES_MAX = 16 << 20  # a quarter of an hour of a busy cluster, and a second to check at the next start
 _CHUNK_BYTES = 1 << 16
 _LEVEL = 3  # half the time of the default level for 5 % more bytes
 

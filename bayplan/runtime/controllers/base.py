@@ -1,0 +1,144 @@
+"""What a controller is, and the helpers all of them share.
+
+A controller is level-triggered: it is told the key of an object, looks at the world as it is and makes it a little
+more as it should be; doing so twice changes nothing. It has no memory and no thread. What it wants to look at again
+later it says by returning the second at which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bayplan.runtime.objects import Change
+from bayplan.runtime.objects import Objects
+from bayplan.wire.times import seconds
+
+Key = tuple[str, str]
+"""(namespace, name)"""
+
+Object = dict[str, Any]
+
+# A controller creates or deletes at most this many objects at a time, as the upstream ones do, so that a
+# mistyped count does not fill the store before anybody can take it back.
+BURST = 500
+
+
+@dataclass(frozen=True)
+class Controller:
+    """`reconcile(store, key, now_s)` makes one object right and says when to look again (None: when something changes).
+
+    `keys` names the objects to look at after a change of one of the resources it `watches`.
+    """
+
+    name: str
+    watches: tuple[str, ...]
+    keys: Callable[[Objects, Change], Iterable[Key]]
+    reconcile: Callable[[Objects, Key, int], int | None]
+
+
+def own_or_owner(resource: str, kind: str) -> Callable[[Objects, Change], Iterable[Key]]:
+    """Keys of the changed object itself if it is of `resource`, else of its owner of `kind`."""
+
+    def keys(store: Objects, change: Change) -> Iterable[Key]:
+        record = change.record
+        if record.resource == resource:
+            return [(record.namespace, record.name)]
+        if not record.owners:
+            return []
+        references = change.object["metadata"].get("ownerReferences") or ()
+        return [(record.namespace, r["name"]) for r in references if r.get("controller") and r["kind"] == kind]
+
+    return keys
+
+
+def is_deleting(obj: Mapping[str, Any]) -> bool:
+    return "deletionTimestamp" in obj["metadata"]
+
+
+def owned_pods(store: Objects, owner: Mapping[str, Any]) -> list[Object]:
+    return owned(store, owner, "pods")
+
+
+def owned(store: Objects, owner: Mapping[str, Any], resource: str) -> list[Object]:
+    """The objects of a resource that name this owner, in order of name."""
+    return [r.decode() for r in store.owned(owner["metadata"]["uid"]) if r.resource == resource]
+
+
+def phase(pod: Mapping[str, Any]) -> str:
+    return str((pod.get("status") or {}).get("phase", ""))
+
+
+def is_active(pod: Mapping[str, Any]) -> bool:
+    return phase(pod) not in ("Succeeded", "Failed") and not is_deleting(pod)
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def controller_reference(owner: Mapping[str, Any]) -> Object:
+    meta = owner["metadata"]
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": meta["name"],
+        "uid": meta["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def controller_of(obj: Mapping[str, Any]) -> Object | None:
+    references = obj["metadata"].get("ownerReferences") or ()
+    return next((r for r in references if r.get("controller")), None)
+
+
+def pod_of(template: Mapping[str, Any], owner: Mapping[str, Any], prefix: str, **marks: Mapping[str, str]) -> Object:
+    """A pod of a template, owned by `owner` and named after it; `marks` are added labels and annotations."""
+    given = template.get("metadata") or {}
+    metadata: Object = {
+        "generateName": prefix,
+        "namespace": owner["metadata"]["namespace"],
+        "ownerReferences": [controller_reference(owner)],
+    }
+    for field in ("labels", "annotations"):
+        merged = dict(given.get(field) or {}) | dict(marks.get(field) or {})
+        if merged:
+            metadata[field] = merged
+    return {"metadata": metadata, "spec": dict(template.get("spec") or {})}
+
+
+def set_status(store: Objects, resource: str, obj: Mapping[str, Any], **fields: Any) -> None:
+    """Writes these fields of the status (None takes one away); nothing is written where they are as they should be."""
+    status = obj.get("status") or {}
+    changed = {k: v for k, v in fields.items() if status.get(k) != v}
+    if changed:
+        meta = obj["metadata"]
+        store.patch(resource, meta.get("namespace"), meta["name"], {"status": changed}, subresource="status")
+
+
+def remove(store: Objects, resource: str, obj: Mapping[str, Any]) -> None:
+    """Deletes this very object, if it is still there and not on its way out."""
+    meta = obj["metadata"]
+    found = store.find(resource, meta.get("namespace"), meta["name"])
+    if found and found["metadata"]["uid"] == meta["uid"] and not is_deleting(found):
+        store.delete(resource, meta.get("namespace"), meta["name"])
+
+
+def expired(obj: Mapping[str, Any], ended_s: int, now_s: int) -> int | None:
+    """When an ended object's `ttlSecondsAfterFinished` is over: None without one, 0 if it is over now."""
+    ttl_s = obj["spec"].get("ttlSecondsAfterFinished")
+    if ttl_s is None:
+        return None
+    return 0 if now_s >= ended_s + ttl_s else ended_s + int(ttl_s)
+
+
+def since(conditions: Iterable[Mapping[str, Any]] | None, type: str) -> int | None:
+    """Second at which a condition became true; None where it is not."""
+    for condition in conditions or ():
+        if condition.get("type") == type and condition.get("status") == "True":
+            return seconds(condition.get("lastTransitionTime") or "")
+    return None

@@ -1,0 +1,220 @@
+"""Pods without a job and their Workloads: lone pods, Kueue's plain pod groups, PodGroups of scheduling.k8s.io.
+
+Such pods have no switch: they simply stay unbound until their Workload is admitted, and when that is taken away after
+they were bound, they are deleted. A pod that somebody bound to a node by hand is nobody's to admit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bayplan.runtime.controllers import events
+from bayplan.runtime.controllers.base import (
+    Controller,
+    Key,
+    Object,
+    controller_of,
+    is_active,
+    is_deleting,
+    owned,
+    phase,
+    remove,
+    set_status,
+)
+from bayplan.runtime.controllers.sources import WORKLOADS, context
+from bayplan.runtime.controllers.workload import (
+    COMPONENT,
+    is_admitted,
+    mark_finished,
+    sync,
+    write_status,
+)
+from bayplan.runtime.objects import Change
+from bayplan.runtime.objects import Objects
+from bayplan.wire.conditions import has_true, with_condition
+from bayplan.wire.errors import Malformed
+from bayplan.wire.names import EVICTED, POD_GROUP_NAME, SCHEDULER, WORKLOAD
+from bayplan.wire.podgroups import pod_group
+from bayplan.wire.pods import PodObject
+from bayplan.wire.read import read
+from bayplan.workloads.base import Outcome
+from bayplan.workloads.podgroup import group_name, lone, native_group, plain_group, role
+
+POD_GROUPS = "podgroups.scheduling.k8s.io"
+OURS = (SCHEDULER, "default-scheduler", "")
+"""Scheduler names whose pods are admitted here: an embedded cluster has no other scheduler."""
+
+# What a key's name starts with: the work queue tells pods from groups by it.
+_POD, _GROUP = "pod/", "group/"
+
+Member = tuple[Object, PodObject]
+
+
+def reconcile(store: Objects, key: Key, now_s: int) -> int | None:
+    namespace, name = key
+    try:
+        if name.startswith(_GROUP):
+            _reconcile_group(store, namespace, name.removeprefix(_GROUP), now_s)
+        else:
+            _reconcile_pod(store, namespace, name.removeprefix(_POD), now_s)
+    except Malformed as error:
+        about = _anyone(store, namespace, name)
+        if about is not None:
+            events.record(store, about, "Malformed", str(error), now_s, warning=True, component=COMPONENT)
+    return None
+
+
+# --- lone pods ---------------------------------------------------------------------------------------------------
+
+
+def _reconcile_pod(store: Objects, namespace: str, name: str, now_s: int) -> None:
+    pod = store.find("pods", namespace, name)
+    if pod is None or not _is_ours(store, pod):
+        return
+    if is_deleting(pod):
+        # Nobody will make it again: what it holds until it has stopped is a foreign pod's.
+        for workload in owned(store, pod, WORKLOADS):
+            remove(store, WORKLOADS, workload)
+    else:
+        _admit_alone(store, pod, now_s)
+
+
+def _admit_alone(store: Objects, pod: Object, now_s: int) -> None:
+    existing = owned(store, pod, WORKLOADS)
+    if phase(pod) in ("Succeeded", "Failed"):
+        for workload in existing:
+            mark_finished(store, workload, _outcome([pod]), now_s)
+    elif existing or not pod["spec"].get("nodeName"):
+        _remove_evicted(store, sync(store, lone(pod, context(store)), now_s), [pod])
+
+
+def _is_ours(store: Objects, pod: Object) -> bool:
+    """Whether the pod is admitted by itself, and not with the job that made it."""
+    if pod["spec"].get("schedulerName", "") not in OURS:
+        return False
+    if WORKLOAD in (pod["metadata"].get("annotations") or {}):
+        return False
+    owner = controller_of(pod)
+    return owner is None or not any(r.resource == WORKLOADS for r in store.owned(owner["uid"]))
+
+
+# --- groups ------------------------------------------------------------------------------------------------------
+
+
+def _reconcile_group(store: Objects, namespace: str, name: str, now_s: int) -> None:
+    members = _members(store, namespace, name)
+    if not members:
+        return
+    if members[0][1].metadata.labels.get(POD_GROUP_NAME) == name:
+        wanted = plain_group(name, members, context(store))
+    else:
+        owner = store.find(POD_GROUPS, namespace, name)
+        if owner is None:
+            return
+        gang = pod_group(owner)
+        if not gang.min_count:
+            for pod, _ in members:
+                _admit_alone(store, pod, now_s)
+            return
+        wanted = native_group(gang, owner, members, context(store))
+        _tell_scheduled(store, owner, members, gang.min_count, now_s)
+    if wanted is not None:
+        _follow(store, sync(store, wanted, now_s), members, now_s)
+
+
+def _tell_scheduled(store: Objects, owner: Object, members: Sequence[Member], wanted: int, now_s: int) -> None:
+    """A PodGroup learns once that its gang has its nodes (KEP-4671: never back to False)."""
+    if sum(1 for _, typed in members if typed.spec.node_name) >= wanted:
+        conditions = (owner.get("status") or {}).get("conditions")
+        told = with_condition(conditions, "PodGroupInitiallyScheduled", True, "Scheduled", "", now_s)
+        set_status(store, POD_GROUPS, owner, conditions=told)
+
+
+def _members(store: Objects, namespace: str, name: str) -> list[Member]:
+    """The pods of a group in order of name, those being deleted left out."""
+    needle = f'"{name}"'.encode()
+    found: list[Member] = []
+    for record in store.rows("pods", namespace)[0]:
+        if record.deleting or needle not in record.raw:
+            continue
+        typed = read(record.raw, PodObject)
+        if group_name(typed) == name and (typed.spec.scheduler_name in OURS):
+            found.append((record.decode(), typed))
+    return found
+
+
+def _follow(store: Objects, workload: Object, members: Sequence[Member], now_s: int) -> None:
+    """Keeps a group's Workload true to what became of its pods."""
+    ended = [m for m in members if m[1].ended]
+    total = sum(s["count"] for s in workload["spec"]["podSets"])
+    if len(ended) >= total:
+        mark_finished(store, workload, _outcome([pod for pod, _ in ended]), now_s)
+        return
+    if not is_admitted(workload):
+        _remove_evicted(store, workload, [pod for pod, _ in members])
+        return
+    roles = [role(typed) for _, typed in ended]
+    gone = [{"name": s["name"], "count": n} for s in workload["spec"]["podSets"] if (n := roles.count(s["name"]))]
+    if gone != ((workload.get("status") or {}).get("reclaimablePods") or []):
+        write_status(store, workload, {"status": {"reclaimablePods": gone}})
+
+
+def _remove_evicted(store: Objects, workload: Object, pods: Iterable[Object]) -> None:
+    conditions = (workload.get("status") or {}).get("conditions")
+    if is_admitted(workload) or not has_true(conditions, EVICTED):
+        return
+    for pod in pods:
+        if pod["spec"].get("nodeName") and is_active(pod):
+            remove(store, "pods", pod)
+
+
+def _outcome(pods: Sequence[Object]) -> Outcome:
+    failed = [p["metadata"]["name"] for p in pods if phase(p) == "Failed"]
+    if not failed:
+        return Outcome(True, "Pods succeeded" if len(pods) > 1 else "Pod succeeded")
+    return Outcome(False, f"Pod {failed[0]} failed" if len(failed) == 1 else f"{len(failed)} pods failed")
+
+
+# --- who is looked at --------------------------------------------------------------------------------------------
+
+
+def _keys(store: Objects, change: Change) -> Iterable[Key]:
+    record = change.record
+    if record.resource == "pods":
+        typed = read(record.raw, PodObject)
+        group = group_name(typed)
+        return [(record.namespace, _GROUP + group if group else _POD + record.name)]
+    if record.resource == POD_GROUPS:
+        return [(record.namespace, _GROUP + record.name)]
+    references = change.object["metadata"].get("ownerReferences") or ()
+    if any(r["kind"] == "PodGroup" for r in references) or len(references) > 1:
+        return [(record.namespace, _GROUP + record.name)]
+    return [(record.namespace, _POD + r["name"]) for r in references if r["kind"] == "Pod"]
+
+
+def _anyone(store: Objects, namespace: str, name: str) -> Object | None:
+    """An object to tell people by."""
+    if name.startswith(_GROUP):
+        members = _members(store, namespace, name.removeprefix(_GROUP))
+        return members[0][0] if members else None
+    return store.find("pods", namespace, name.removeprefix(_POD))
+
+
+CONTROLLER = Controller("workload-of-pods", ("pods", POD_GROUPS, WORKLOADS), _keys, reconcile)
+
+
+def collect_lost(store: Objects, key: Key, now_s: int) -> int | None:
+    """Removes the pods of a node that is gone: nobody is left to stop them."""
+    name = key[1]
+    if store.find("nodes", None, name) is None:
+        for pod in store.list("pods", field_selector=f"spec.nodeName={name}")[0]:
+            meta = pod["metadata"]
+            store.delete("pods", meta["namespace"], meta["name"], grace_seconds=0)
+    return None
+
+
+def _nodes_gone(store: Objects, change: Change) -> Iterable[Key]:
+    return [("", change.record.name)] if change.type == "DELETED" else []
+
+
+LOST = Controller("pods-of-lost-nodes", ("nodes",), _nodes_gone, collect_lost)

@@ -1,0 +1,150 @@
+"""The work queue: changes of the store become keys, each key is looked at once however often it changed.
+
+Nothing here has a thread or a clock: `step()` does what there is to do at the second it is told, and `due_s()` says
+when there will be more. The order of work is the order of changes, so a simulated world repeats.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+
+from bayplan.runtime.controllers import events
+from bayplan.runtime.controllers.base import Controller, Key
+from bayplan.runtime.objects import ApiError
+from bayplan.runtime.objects import Change
+from bayplan.runtime.objects import Objects
+from bayplan.runtime.objects import Following
+from bayplan.wire.errors import Malformed
+
+RETRIES_MAX = 5  # conflicts in a row before a key waits for RETRY_S: somebody else writes without pause
+RETRY_S = 5
+
+Item = tuple[int, Key]
+"""(position of the controller, key)"""
+
+
+class Controllers:
+    """All controllers of one store. Not thread-safe: one caller drains it."""
+
+    def __init__(self, store: Objects, controllers: Sequence[Controller]) -> None:
+        self._store = store
+        self._controllers = tuple(controllers)
+        self._queue: deque[Item] = deque()
+        self._queued: dict[Item, None] = {}
+        self._timers: list[tuple[int, int, Item]] = []
+        self._waits: dict[Item, int] = {}
+        self._tries: dict[Item, int] = {}
+        self._serial = 0
+        self._watch: Watch | None = None
+        self._revision = -1
+        self._watching: dict[str, list[int]] = {}
+
+    def step(self, now_s: int) -> bool:
+        """Works until nothing is left to do at this second; whether anything was done."""
+        worked = False
+        while True:
+            self._take_changes()
+            self._take_timers(now_s)
+            if not self._queue:
+                return worked
+            worked = True
+            while self._queue:
+                item = self._queue.popleft()
+                del self._queued[item]
+                self._work(item, now_s)
+
+    def due_s(self) -> int | None:
+        """The next second at which there is work even if nothing changes."""
+        return self._timers[0][0] if self._timers else None
+
+    # --- taking work in ------------------------------------------------------------------------------------------
+
+    def _take_changes(self) -> None:
+        if self._watch is None or self._revision != self._store.kinds.revision:
+            self._start()
+            return
+        try:
+            changes = self._watch.poll()
+        except ApiError:
+            # Too far behind the store's history: everything is looked at anew.
+            self._start()
+            return
+        for change in changes:
+            self._dispatch(change)
+
+    def _start(self) -> None:
+        """Looks at everything there is, and watches from there on."""
+        self._revision = self._store.kinds.revision
+        self._watching = {}
+        for position, controller in enumerate(self._controllers):
+            for resource in controller.watches:
+                if resource in self._store.kinds:
+                    self._watching.setdefault(resource, []).append(position)
+        if self._watch is not None:
+            self._watch.close()
+        self._watch = self._store.watch(tuple(self._watching))
+        for resource in self._watching:
+            for record in self._store.rows(resource)[0]:
+                self._dispatch(Change(record.version, "ADDED", record, None))
+
+    def _dispatch(self, change: Change) -> None:
+        for position in self._watching[change.record.resource]:
+            for key in self._controllers[position].keys(self._store, change):
+                self._add((position, key))
+
+    def _add(self, item: Item) -> None:
+        if item not in self._queued:
+            self._queued[item] = None
+            self._queue.append(item)
+
+    def _take_timers(self, now_s: int) -> None:
+        while self._timers and self._timers[0][0] <= now_s:
+            due_s, _, item = heapq.heappop(self._timers)
+            if self._waits.get(item) == due_s:
+                del self._waits[item]
+                self._add(item)
+
+    def _wait(self, item: Item, due_s: int) -> None:
+        known = self._waits.get(item)
+        if known is None or due_s < known:
+            self._waits[item] = due_s
+            self._serial += 1
+            heapq.heappush(self._timers, (due_s, self._serial, item))
+
+    # --- doing it ------------------------------------------------------------------------------------------------
+
+    def _work(self, item: Item, now_s: int) -> None:
+        position, key = item
+        controller = self._controllers[position]
+        try:
+            with self._store.transaction():
+                due_s = controller.reconcile(self._store, key, now_s)
+        except ApiError as error:
+            self._refused(controller, item, error, now_s)
+            return
+        except Malformed as error:
+            self._say(controller, key, "Malformed", str(error), now_s)
+            return
+        self._tries.pop(item, None)
+        if due_s is not None:
+            self._wait(item, max(due_s, now_s + 1))
+
+    def _refused(self, controller: Controller, item: Item, error: ApiError, now_s: int) -> None:
+        """A conflict is tried again; what is gone needs nothing; anything else is said and tried again later."""
+        if error.status_code == 404:
+            return
+        tries = self._tries[item] = self._tries.get(item, 0) + 1
+        if error.reason == "Conflict" and tries <= RETRIES_MAX:
+            self._add(item)
+            return
+        self._wait(item, now_s + RETRY_S * min(tries, 60))
+        if error.reason != "Conflict":
+            self._say(controller, item[1], "FailedReconcile", error.message, now_s)
+
+    def _say(self, controller: Controller, key: Key, reason: str, message: str, now_s: int) -> None:
+        """A Warning on the object a key stands for, if it is still there."""
+        about = self._store.find(controller.watches[0], key[0] or None, key[1].rpartition("/")[2])
+        if about is not None:
+            events.record(self._store, about, reason, message, now_s, warning=True, component=controller.name)
