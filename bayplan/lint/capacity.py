@@ -57,19 +57,20 @@ def _amount(value: Any) -> Quantity:
 
 
 def _valid_values(values: list[Any], size: Quantity, default: Quantity, path: str) -> Iterator[Finding]:
-    """Ascending, none twice, none above the capacity, the default among them."""
-    if len(values) > VALID_VALUES_MAX:
-        return
+    """Ascending, none twice, none above the capacity, the default among them (of too many, none counts)."""
     amounts = [_amount(value) for value in values]
-    for index, amount in enumerate(amounts):
+    for index in range(1, len(amounts)):
+        if amounts[index - 1] > amounts[index]:
+            at = f"{path}[{index}]"
+            yield finding(at, INVALID, str(amounts[index]), "values must be sorted in ascending order")
+    counted = amounts if len(amounts) <= VALID_VALUES_MAX else []
+    for index, amount in enumerate(counted):
         at = f"{path}[{index}]"
-        if index and amounts[index - 1] > amount:
-            yield finding(at, INVALID, str(amount), "values must be sorted in ascending order")
         if amount > size:
             yield finding(at, INVALID, str(amount), f"is larger than the capacity value: {size}")
         if amount in amounts[:index]:
             yield finding(at, DUPLICATE, str(amount.value))
-    if default not in amounts:
+    if default not in counted:
         yield finding(path, INVALID, str(default), "the default is not one of the valid values")
 
 

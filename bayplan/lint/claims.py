@@ -270,7 +270,7 @@ def _device_status(allocated: frozenset[tuple[str, ...]]) -> Rule:
             "pool": always(text(pool_name), ""),
             "device": always(text(dns_label), ""),
             "shareID": text(uid),
-            "conditions": conditions,
+            "conditions": conditions(),
             "data": parameters(required=False),
             "networkData": _NETWORK,
         },

@@ -219,17 +219,21 @@ _CONDITION = obj(
 )
 
 
-def conditions(value: Any, path: str) -> Iterator[Finding]:
-    """At most 8, one of each type. A list that is too long is looked into all the same."""
-    if isinstance(value, list) and len(value) > CONDITIONS_MAX:
-        yield finding(path, TOO_MANY, len(value), f"must have at most {CONDITIONS_MAX} items")
-    yield from listed(_CONDITION)(value, path)
-    seen: set[str] = set()
-    for index, each in enumerate(items(value)):
-        kind = str(each.get("type") or "")
-        if kind in seen:
-            yield finding(f"{path}[{index}].type", DUPLICATE, kind)
-        seen.add(kind)
+def conditions(most: int = CONDITIONS_MAX) -> Rule:
+    """One of each type. A list that is too long is looked into all the same."""
+
+    def check(value: Any, path: str) -> Iterator[Finding]:
+        if isinstance(value, list) and len(value) > most:
+            yield finding(path, TOO_MANY, len(value), f"must have at most {most} items")
+        yield from listed(_CONDITION)(value, path)
+        seen: set[str] = set()
+        for index, each in enumerate(items(value)):
+            kind = str(each.get("type") or "")
+            if kind in seen:
+                yield finding(f"{path}[{index}].type", DUPLICATE, kind)
+            seen.add(kind)
+
+    return check
 
 
 # -- CEL and opaque configuration

@@ -228,7 +228,7 @@ def _share_notes(title: str, asked: Asked, served: Sequence[Offer], fleet: Fleet
         if not _nearest(name, wanted, partitions):
             mend = "for a limit that holds, take a whole device or have the GPUs partitioned"
         yield Note("warning", title, f"{at}.requests[{name}]", message, mend)
-    if not asked.capacity:
+    if not asked.capacity and len(shared) == len(served):
         defaults = {
             k: c.request_policy.default if c.request_policy else None for k, c in example.device.capacity.items()
         }

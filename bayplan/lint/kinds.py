@@ -17,7 +17,15 @@ from bayplan.lint.common import (
     taint,
     template_metadata,
 )
-from bayplan.lint.formats import dns_label, driver_name, extended_resource, pool_name
+from bayplan.lint.formats import (
+    at_most,
+    dns_label,
+    dns_subdomain,
+    driver_name,
+    extended_resource,
+    pool_name,
+    unset_or,
+)
 from bayplan.lint.rules import (
     Finding,
     Json,
@@ -36,6 +44,8 @@ from bayplan.lint.slices import slice_spec
 
 GROUP = "resource.k8s.io"
 POOL_LIMIT_MAX = 1000
+POOL_CONDITIONS_MAX = 10
+POOL_ERROR_BYTES_MAX = 256
 
 Check = Callable[[Json, Gates], Iterator[Finding]]
 Change = Callable[[Json, Json, Gates], Iterator[Finding]]
@@ -133,7 +143,7 @@ def _taint_spec(old: Json) -> Rule:
 
 def _status_conditions(new: Json, old: Json, gates: Gates) -> Iterator[Finding]:
     yield from metadata_update(old)(new.get("metadata"), "metadata")
-    yield from conditions(mapping(new.get("status")).get("conditions"), "status.conditions")
+    yield from conditions()(mapping(new.get("status")).get("conditions"), "status.conditions")
 
 
 # -- ResourcePoolStatusRequest
@@ -158,11 +168,31 @@ def _changed_spec(new: Json, old: Json, gates: Gates) -> Iterator[Finding]:
     yield from _object(metadata_update(old), immutable(old.get("spec")))(new, "")
 
 
+_COUNT = whole(least=0)
+_COUNTS = "generation resourceSliceCount totalDevices allocatedDevices availableDevices unavailableDevices".split()
+_POOL = obj(
+    {
+        "driver": required(text(driver_name)),
+        "poolName": required(text(pool_name)),
+        "nodeName": text(unset_or(dns_subdomain)),
+        "validationError": text(at_most(POOL_ERROR_BYTES_MAX)),
+        **dict.fromkeys(_COUNTS, _COUNT),
+    }
+)
+_POOL_ANSWER = obj(
+    {
+        "poolCount": _COUNT,
+        "pools": listed(_POOL, POOL_LIMIT_MAX),
+        "conditions": conditions(POOL_CONDITIONS_MAX),
+    }
+)
+
+
 def _pool_status(new: Json, old: Json, gates: Gates) -> Iterator[Finding]:
-    """An answer is written once."""
+    """An answer is written once, and judged only then."""
     yield from metadata_update(old)(new.get("metadata"), "metadata")
-    if old.get("status") is not None:
-        yield from immutable(old["status"])(new.get("status"), "status")
+    answer = _POOL_ANSWER if old.get("status") is None else immutable(old["status"])
+    yield from answer(new.get("status"), "status")
 
 
 KINDS: dict[str, Kind] = {
