@@ -240,11 +240,8 @@ def _priority(spec: WorkloadSpec, context: Context) -> tuple[int, str]:
     """Priority and preemption policy; the number written in the Workload wins over its class."""
     ref = spec.priority_class_ref
     name = ref.name if ref else spec.priority_class_name
-    is_workload_class = (ref.kind if ref else spec.priority_class_source.rpartition("/")[2].lower()) in (
-        "WorkloadPriorityClass",
-        "workloadpriorityclass",
-    )
-    if is_workload_class:
+    kind = ref.kind if ref else spec.priority_class_source.rpartition("/")[2]
+    if kind.lower() == "workloadpriorityclass":
         found = context.workload_priority_classes.get(name)
         value, policy = (found.value if found else 0), "PreemptLowerPriority"
     else:
