@@ -196,7 +196,9 @@ class Cycle:
         for assignment in assignments:
             short = self.quotas.short(queue, assignment.charges) if queue else None
             if short is not None:
-                reasons.append(self.placer.never(assignment.wanted.needs) or _no_quota(queue, short))
+                full = _no_quota(queue, short)
+                never = self.placer.never(assignment.wanted.needs) if isinstance(full, WaitingForQuota) else None
+                reasons.append(never or full)
                 continue
             found = self.placer.place(assignment.wanted.needs)
             if isinstance(found, TopologyPlacementFailed):
