@@ -169,7 +169,14 @@ def _changed_spec(new: Json, old: Json, gates: Gates) -> Iterator[Finding]:
 
 
 _COUNT = whole(least=0)
-_COUNTS = "generation resourceSliceCount totalDevices allocatedDevices availableDevices unavailableDevices".split()
+_COUNTS = [
+    "generation",
+    "resourceSliceCount",
+    "totalDevices",
+    "allocatedDevices",
+    "availableDevices",
+    "unavailableDevices",
+]
 _POOL = obj(
     {
         "driver": required(text(driver_name)),

@@ -22,7 +22,7 @@ from tests.lint.objects import (
     quota,
     resource_slice,
 )
-from tests.lint.test_validation import JSON, _places
+from tests.lint.test_validation import JSON, places
 
 FLAVOR = kueue("ResourceFlavor", "default")
 LOCAL = kueue("LocalQueue", "main", "ml", clusterQueue="team")
@@ -249,7 +249,7 @@ def test_no_shape_of_a_queue_or_a_job_makes_it_fail(data: st.DataObject) -> None
     around = [QUEUE, LOCAL, FLAVOR, TOPOLOGY, NODE]
     samples = [QUEUE, LOCAL, TOPOLOGY, kueue("Cohort", "a", parentName="b"), topology_job(slice_size="4")]
     obj = copy.deepcopy(data.draw(st.sampled_from(samples)))
-    path = data.draw(st.sampled_from([place for place in _places(obj) if len(place) > 1 or place == ("spec",)]))
+    path = data.draw(st.sampled_from([place for place in places(obj) if len(place) > 1 or place == ("spec",)]))
     at = obj
     for step in path[:-1]:
         at = at[step]

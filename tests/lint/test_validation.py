@@ -244,15 +244,15 @@ SAMPLES = [
 ]
 
 
-def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(found for key, each in inner for found in _places(each, (*path, key)))]
+    return [path, *(found for key, each in inner for found in places(each, (*path, key)))]
 
 
 @given(st.data())
 def test_no_shape_of_an_object_makes_it_fail(data: st.DataObject) -> None:
     obj = copy.deepcopy(data.draw(st.sampled_from(SAMPLES)))
-    path = data.draw(st.sampled_from([place for place in _places(obj) if len(place) > 1 or place == ("spec",)]))
+    path = data.draw(st.sampled_from([place for place in places(obj) if len(place) > 1 or place == ("spec",)]))
     at = obj
     for step in path[:-1]:
         at = at[step]
