@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bayplan.runtime.controllers import events
-from bayplan.runtime.objects import ApiError
-from bayplan.runtime.objects import Objects
 from bayplan.model.device import AllocationResult
 from bayplan.model.plan import AnyDecision, Evict, Hold, Place, Plan, PodPlacement
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Pod, Workload
+from bayplan.runtime.controllers import events
 from bayplan.runtime.mirror import Mirror
+from bayplan.runtime.objects import ApiError, Objects
 from bayplan.runtime.ports import Applied, Conflict, Describe
 from bayplan.wire import patches
 from bayplan.wire.kinds import group_kind

@@ -9,14 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from bayplan.clusters.embedded.carrying import Carrier
-from bayplan.clusters.embedded.controllers import CONTROLLERS, Controllers, events
+from bayplan.clusters.embedded.controllers import CONTROLLERS, Controllers
 from bayplan.clusters.embedded.errors import ApiError
 from bayplan.clusters.embedded.kubelet import Kubelets, Pace
 from bayplan.clusters.embedded.store import Store
 from bayplan.clusters.embedded.watch import Watch
 from bayplan.model.plan import Plan
 from bayplan.model.snapshot import Snapshot
+from bayplan.runtime.carrying import Carrier
+from bayplan.runtime.controllers import events
 from bayplan.runtime.mirror import KINDS, GroupKind, Mirror
 from bayplan.runtime.ports import Applied, Describe
 from bayplan.wire.errors import Malformed

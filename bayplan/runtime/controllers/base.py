@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from bayplan.runtime.objects import Change
-from bayplan.runtime.objects import Objects
+from bayplan.runtime.objects import Change, Object, Objects
 from bayplan.wire.times import seconds
 
 Key = tuple[str, str]
 """(namespace, name)"""
 
-Object = dict[str, Any]
+S = TypeVar("S", bound=Objects, contravariant=True)
+"""What a controller needs of a cluster: a body may offer more than `Objects`."""
 
 # A controller creates or deletes at most this many objects at a time, as the upstream ones do, so that a
 # mistyped count does not fill the store before anybody can take it back.
@@ -26,7 +26,7 @@ BURST = 500
 
 
 @dataclass(frozen=True)
-class Controller:
+class Controller(Generic[S]):
     """`reconcile(store, key, now_s)` makes one object right and says when to look again (None: when something changes).
 
     `keys` names the objects to look at after a change of one of the resources it `watches`.
@@ -34,8 +34,8 @@ class Controller:
 
     name: str
     watches: tuple[str, ...]
-    keys: Callable[[Objects, Change], Iterable[Key]]
-    reconcile: Callable[[Objects, Key, int], int | None]
+    keys: Callable[[S, Change], Iterable[Key]]
+    reconcile: Callable[[S, Key, int], int | None]
 
 
 def own_or_owner(resource: str, kind: str) -> Callable[[Objects, Change], Iterable[Key]]:

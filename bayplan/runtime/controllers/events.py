@@ -6,11 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan.runtime.controllers.base import Controller, Key, own_or_owner
 from bayplan.runtime.objects import Objects
-from bayplan.wire.times import rfc3339, seconds
+from bayplan.wire.times import rfc3339
 
-EVENT_TTL_S = 3600
 _MESSAGE_MAX = 1024  # the API's own limit
 
 
@@ -52,18 +50,3 @@ def record(
         "reportingInstance": "",
     }
     store.create("events", namespace, event)
-
-
-def expire(store: Objects, key: Key, now_s: int) -> int | None:
-    """Removes an Event that did not happen again for an hour, the API server's default (`--event-ttl`)."""
-    event = store.find("events", *key)
-    if event is None:
-        return None
-    due_s = seconds(event.get("lastTimestamp") or event["metadata"]["creationTimestamp"]) + EVENT_TTL_S
-    if now_s < due_s:
-        return due_s
-    store.delete("events", *key)
-    return None
-
-
-EXPIRY = Controller("events", ("events",), own_or_owner("events", "Event"), expire)

@@ -7,12 +7,12 @@ they were bound, they are deleted. A pod that somebody bound to a node by hand i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import (
     Controller,
     Key,
-    Object,
     controller_of,
     is_active,
     is_deleting,
@@ -29,8 +29,7 @@ from bayplan.runtime.controllers.workload import (
     sync,
     write_status,
 )
-from bayplan.runtime.objects import Change
-from bayplan.runtime.objects import Objects
+from bayplan.runtime.objects import Change, Object, Objects
 from bayplan.wire.conditions import has_true, with_condition
 from bayplan.wire.errors import Malformed
 from bayplan.wire.names import EVICTED, POD_GROUP_NAME, SCHEDULER, WORKLOAD
@@ -41,24 +40,35 @@ from bayplan.workloads.base import Outcome
 from bayplan.workloads.podgroup import group_name, lone, native_group, plain_group, role
 
 POD_GROUPS = "podgroups.scheduling.k8s.io"
-OURS = (SCHEDULER, "default-scheduler", "")
-"""Scheduler names whose pods are admitted here: an embedded cluster has no other scheduler."""
-
 # What a key's name starts with: the work queue tells pods from groups by it.
 _POD, _GROUP = "pod/", "group/"
 
 Member = tuple[Object, PodObject]
 
 
-def reconcile(store: Objects, key: Key, now_s: int) -> int | None:
+@dataclass(frozen=True)
+class Whose:
+    """Whose pods are admitted: those that name one of `schedulers`.
+
+    A pod that is alone and names no queue gets a Workload object only if `lone` says so.
+    """
+
+    schedulers: tuple[str, ...] = (SCHEDULER,)
+    lone: bool = True
+
+    def has(self, scheduler: str) -> bool:
+        return scheduler in self.schedulers
+
+
+def _reconcile(store: Objects, whose: Whose, key: Key, now_s: int) -> int | None:
     namespace, name = key
     try:
         if name.startswith(_GROUP):
-            _reconcile_group(store, namespace, name.removeprefix(_GROUP), now_s)
+            _reconcile_group(store, whose, namespace, name.removeprefix(_GROUP), now_s)
         else:
-            _reconcile_pod(store, namespace, name.removeprefix(_POD), now_s)
+            _reconcile_pod(store, whose, namespace, name.removeprefix(_POD), now_s)
     except Malformed as error:
-        about = _anyone(store, namespace, name)
+        about = _anyone(store, whose, namespace, name)
         if about is not None:
             events.record(store, about, "Malformed", str(error), now_s, warning=True, component=COMPONENT)
     return None
@@ -67,9 +77,9 @@ def reconcile(store: Objects, key: Key, now_s: int) -> int | None:
 # --- lone pods ---------------------------------------------------------------------------------------------------
 
 
-def _reconcile_pod(store: Objects, namespace: str, name: str, now_s: int) -> None:
+def _reconcile_pod(store: Objects, whose: Whose, namespace: str, name: str, now_s: int) -> None:
     pod = store.find("pods", namespace, name)
-    if pod is None or not _is_ours(store, pod):
+    if pod is None or not _is_ours(store, whose, pod):
         return
     if is_deleting(pod):
         # Nobody will make it again: what it holds until it has stopped is a foreign pod's.
@@ -88,9 +98,9 @@ def _admit_alone(store: Objects, pod: Object, now_s: int) -> None:
         _remove_evicted(store, sync(store, lone(pod, context(store)), now_s), [pod])
 
 
-def _is_ours(store: Objects, pod: Object) -> bool:
+def _is_ours(store: Objects, whose: Whose, pod: Object) -> bool:
     """Whether the pod is admitted by itself, and not with the job that made it."""
-    if pod["spec"].get("schedulerName", "") not in OURS:
+    if not whose.has(pod["spec"].get("schedulerName", "")):
         return False
     if WORKLOAD in (pod["metadata"].get("annotations") or {}):
         return False
@@ -101,8 +111,8 @@ def _is_ours(store: Objects, pod: Object) -> bool:
 # --- groups ------------------------------------------------------------------------------------------------------
 
 
-def _reconcile_group(store: Objects, namespace: str, name: str, now_s: int) -> None:
-    members = _members(store, namespace, name)
+def _reconcile_group(store: Objects, whose: Whose, namespace: str, name: str, now_s: int) -> None:
+    members = _members(store, whose, namespace, name)
     if not members:
         return
     if members[0][1].metadata.labels.get(POD_GROUP_NAME) == name:
@@ -130,7 +140,7 @@ def _tell_scheduled(store: Objects, owner: Object, members: Sequence[Member], wa
         set_status(store, POD_GROUPS, owner, conditions=told)
 
 
-def _members(store: Objects, namespace: str, name: str) -> list[Member]:
+def _members(store: Objects, whose: Whose, namespace: str, name: str) -> list[Member]:
     """The pods of a group in order of name, those being deleted left out."""
     needle = f'"{name}"'.encode()
     found: list[Member] = []
@@ -138,7 +148,7 @@ def _members(store: Objects, namespace: str, name: str) -> list[Member]:
         if record.deleting or needle not in record.raw:
             continue
         typed = read(record.raw, PodObject)
-        if group_name(typed) == name and (typed.spec.scheduler_name in OURS):
+        if group_name(typed) == name and whose.has(typed.spec.scheduler_name):
             found.append((record.decode(), typed))
     return found
 
@@ -192,29 +202,18 @@ def _keys(store: Objects, change: Change) -> Iterable[Key]:
     return [(record.namespace, _POD + r["name"]) for r in references if r["kind"] == "Pod"]
 
 
-def _anyone(store: Objects, namespace: str, name: str) -> Object | None:
+def _anyone(store: Objects, whose: Whose, namespace: str, name: str) -> Object | None:
     """An object to tell people by."""
     if name.startswith(_GROUP):
-        members = _members(store, namespace, name.removeprefix(_GROUP))
+        members = _members(store, whose, namespace, name.removeprefix(_GROUP))
         return members[0][0] if members else None
     return store.find("pods", namespace, name.removeprefix(_POD))
 
 
-CONTROLLER = Controller("workload-of-pods", ("pods", POD_GROUPS, WORKLOADS), _keys, reconcile)
+def pod_controller(whose: Whose) -> Controller[Objects]:
+    """The controller of the pods that `whose` names."""
 
+    def reconcile(store: Objects, key: Key, now_s: int) -> int | None:
+        return _reconcile(store, whose, key, now_s)
 
-def collect_lost(store: Objects, key: Key, now_s: int) -> int | None:
-    """Removes the pods of a node that is gone: nobody is left to stop them."""
-    name = key[1]
-    if store.find("nodes", None, name) is None:
-        for pod in store.list("pods", field_selector=f"spec.nodeName={name}")[0]:
-            meta = pod["metadata"]
-            store.delete("pods", meta["namespace"], meta["name"], grace_seconds=0)
-    return None
-
-
-def _nodes_gone(store: Objects, change: Change) -> Iterable[Key]:
-    return [("", change.record.name)] if change.type == "DELETED" else []
-
-
-LOST = Controller("pods-of-lost-nodes", ("nodes",), _nodes_gone, collect_lost)
+    return Controller("workload-of-pods", ("pods", POD_GROUPS, WORKLOADS), _keys, reconcile)

@@ -9,13 +9,11 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Sequence
+from typing import Generic
 
 from bayplan.runtime.controllers import events
-from bayplan.runtime.controllers.base import Controller, Key
-from bayplan.runtime.objects import ApiError
-from bayplan.runtime.objects import Change
-from bayplan.runtime.objects import Objects
-from bayplan.runtime.objects import Following
+from bayplan.runtime.controllers.base import Controller, Key, S
+from bayplan.runtime.objects import ApiError, Change, Following
 from bayplan.wire.errors import Malformed
 
 RETRIES_MAX = 5  # conflicts in a row before a key waits for RETRY_S: somebody else writes without pause
@@ -25,10 +23,10 @@ Item = tuple[int, Key]
 """(position of the controller, key)"""
 
 
-class Controllers:
+class Controllers(Generic[S]):
     """All controllers of one store. Not thread-safe: one caller drains it."""
 
-    def __init__(self, store: Objects, controllers: Sequence[Controller]) -> None:
+    def __init__(self, store: S, controllers: Sequence[Controller[S]]) -> None:
         self._store = store
         self._controllers = tuple(controllers)
         self._queue: deque[Item] = deque()
@@ -37,7 +35,7 @@ class Controllers:
         self._waits: dict[Item, int] = {}
         self._tries: dict[Item, int] = {}
         self._serial = 0
-        self._watch: Watch | None = None
+        self._watch: Following | None = None
         self._revision = -1
         self._watching: dict[str, list[int]] = {}
 
@@ -131,7 +129,7 @@ class Controllers:
         if due_s is not None:
             self._wait(item, max(due_s, now_s + 1))
 
-    def _refused(self, controller: Controller, item: Item, error: ApiError, now_s: int) -> None:
+    def _refused(self, controller: Controller[S], item: Item, error: ApiError, now_s: int) -> None:
         """A conflict is tried again; what is gone needs nothing; anything else is said and tried again later."""
         if error.status_code == 404:
             return
@@ -143,7 +141,7 @@ class Controllers:
         if error.reason != "Conflict":
             self._say(controller, item[1], "FailedReconcile", error.message, now_s)
 
-    def _say(self, controller: Controller, key: Key, reason: str, message: str, now_s: int) -> None:
+    def _say(self, controller: Controller[S], key: Key, reason: str, message: str, now_s: int) -> None:
         """A Warning on the object a key stands for, if it is still there."""
         about = self._store.find(controller.watches[0], key[0] or None, key[1].rpartition("/")[2])
         if about is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from bayplan.runtime.objects import Objects
@@ -14,10 +15,8 @@ _RUNTIMES = ("clustertrainingruntimes.trainer.kubeflow.org", "trainingruntimes.t
 
 def context(store: Objects) -> Context:
     """Classes and runtimes as they are now; claim templates do not matter to a translation."""
-    classes = (priority_class(raw) for raw in store.list_raw("priorityclasses.scheduling.k8s.io")[0])
-    workload_classes = (
-        workload_priority_class(raw) for raw in store.list_raw("workloadpriorityclasses.kueue.x-k8s.io")[0]
-    )
+    classes = (priority_class(raw) for raw in _raw(store, "priorityclasses.scheduling.k8s.io"))
+    workload_classes = (workload_priority_class(raw) for raw in _raw(store, "workloadpriorityclasses.kueue.x-k8s.io"))
     return Context(
         priority_classes={c.metadata.name: c for c in classes},
         workload_priority_classes={c.metadata.name: c for c in workload_classes},
@@ -28,3 +27,8 @@ def context(store: Objects) -> Context:
             for r in store.rows(resource)[0]
         },
     )
+
+
+def _raw(store: Objects, resource: str) -> Iterator[bytes]:
+    """The objects of a resource; none where it is not served."""
+    return (r.raw for r in store.rows(resource)[0]) if resource in store.kinds else iter(())

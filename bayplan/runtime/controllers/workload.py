@@ -13,7 +13,6 @@ from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import (
     Controller,
     Key,
-    Object,
     controller_of,
     is_deleting,
     own_or_owner,
@@ -21,7 +20,7 @@ from bayplan.runtime.controllers.base import (
     remove,
 )
 from bayplan.runtime.controllers.sources import WORKLOADS, context
-from bayplan.runtime.objects import Objects
+from bayplan.runtime.objects import Object, Objects
 from bayplan.wire.conditions import has_true
 from bayplan.wire.kinds import group_kind
 from bayplan.wire.names import FINISHED
@@ -35,7 +34,7 @@ from bayplan.workloads.translate import managed, start, stop, suspended, workloa
 COMPONENT = "bayplan-job-controller"
 
 
-def job_controllers() -> tuple[Controller, ...]:
+def job_controllers() -> tuple[Controller[Objects], ...]:
     """One controller per job kind."""
     return tuple(_controller(kind) for kind in KINDS)
 
@@ -83,7 +82,7 @@ def sync(store: Objects, wanted: Json, now_s: int) -> Object:
     return store.update(WORKLOADS, meta["namespace"], fresh)
 
 
-def _controller(kind: JobKind) -> Controller:
+def _controller(kind: JobKind) -> Controller[Objects]:
     def reconcile(store: Objects, key: Key, now_s: int) -> int | None:
         job = store.find(kind.resource, *key)
         if job is not None and not is_deleting(job) and not _has_managed_owner(job):

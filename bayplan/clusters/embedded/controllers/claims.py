@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bayplan.clusters.embedded.controllers import events
-from bayplan.clusters.embedded.controllers.base import (
+from bayplan.clusters.embedded.records import Change
+from bayplan.clusters.embedded.store import Store
+from bayplan.runtime.controllers import events
+from bayplan.runtime.controllers.base import (
     Controller,
     Key,
-    Object,
     controller_reference,
     is_deleting,
     owned,
     phase,
     remove,
 )
-from bayplan.clusters.embedded.records import Change
-from bayplan.clusters.embedded.store import Store
+from bayplan.runtime.objects import Object
 from bayplan.wire.names import POD_CLAIM_NAME
 from bayplan.wire.patches import release
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from bayplan.clusters.embedded.controllers.base import (
+from bayplan.clusters.embedded.store import Store
+from bayplan.runtime.controllers.base import (
     BURST,
     Controller,
     Key,
-    Object,
     controller_reference,
     is_active,
     is_deleting,
@@ -28,7 +28,7 @@ from bayplan.clusters.embedded.controllers.base import (
     remove,
     set_status,
 )
-from bayplan.clusters.embedded.store import Store
+from bayplan.runtime.objects import Object
 from bayplan.wire.conditions import with_condition
 from bayplan.wire.names import QUEUE_NAME, WORKLOAD_PRIORITY_CLASS
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.clusters.embedded.controllers import events
-from bayplan.clusters.embedded.controllers.base import (
+from bayplan.clusters.embedded.store import Store
+from bayplan.runtime.controllers import events
+from bayplan.runtime.controllers.base import (
     BURST,
     Controller,
     Key,
-    Object,
     expired,
     is_active,
     is_deleting,
@@ -28,7 +28,7 @@ from bayplan.clusters.embedded.controllers.base import (
     set_status,
     since,
 )
-from bayplan.clusters.embedded.store import Store
+from bayplan.runtime.objects import Object
 from bayplan.wire.conditions import has_true, with_condition
 from bayplan.wire.names import COMPLETION_INDEX
 from bayplan.wire.times import rfc3339, seconds

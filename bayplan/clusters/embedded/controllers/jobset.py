@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayplan.clusters.embedded.controllers import events
-from bayplan.clusters.embedded.controllers.base import (
+from bayplan.clusters.embedded.controllers.job import RESOURCE as JOBS
+from bayplan.clusters.embedded.store import Store
+from bayplan.runtime.controllers import events
+from bayplan.runtime.controllers.base import (
     BURST,
     Controller,
     Key,
-    Object,
     controller_reference,
     expired,
     is_deleting,
@@ -23,8 +24,7 @@ from bayplan.clusters.embedded.controllers.base import (
     set_status,
     since,
 )
-from bayplan.clusters.embedded.controllers.job import RESOURCE as JOBS
-from bayplan.clusters.embedded.store import Store
+from bayplan.runtime.objects import Object
 from bayplan.wire.conditions import has_true, with_condition
 from bayplan.wire.names import JOBSET_JOB_INDEX, JOBSET_NAME, JOBSET_REPLICATED_JOB
 from bayplan.wire.workload import Context
