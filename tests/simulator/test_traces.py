@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bayplan.clusters.simulator.meter import usage
 from bayplan.clusters.simulator.openb import capacity_milli, read_nodes, read_pods, total_milli, workload_of
-from bayplan.clusters.simulator.packing import arrivals, free_and_stranded, pack, pack_at_random
+from bayplan.clusters.simulator.packing import arrivals, pack, pack_at_random
 from bayplan.clusters.simulator.philly import read_philly
 from bayplan.clusters.simulator.scenario import read_scenario
 from bayplan.model.policy import Policy
@@ -97,7 +98,7 @@ def test_a_fleet_that_holds_everything_drops_nothing(folder: Path, score: str) -
 def test_nothing_is_stranded_while_every_pod_fits_everywhere(folder: Path) -> None:
     fleet = read_nodes(folder / "openb_node_list_gpu_node.csv")
     half = workload_of(read_pods(folder / "pods.csv")[0])
-    assert free_and_stranded(fleet, Policy(), [half]) == (6000, 0)
+    assert usage(fleet, Policy(), [half]) == (6000, 0, 0, 0)
 
 
 def test_an_openb_list_is_a_scenario_with_the_times_of_the_trace(folder: Path) -> None:

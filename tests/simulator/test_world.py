@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from bayplan.clusters.simulator.meter import Meter
-from bayplan.clusters.simulator.packing import free_and_stranded
+from bayplan.clusters.simulator.meter import Meter, usage
+from bayplan.clusters.simulator.scenario import read_scenario
 from bayplan.clusters.simulator.simulate import simulate
 from bayplan.clusters.simulator.world import Job, Progress, Scenario, World
 from bayplan.core.score import SCORES
@@ -164,6 +166,22 @@ def test_what_a_claim_holds_is_thousandths_of_a_card(world: str, running: str, h
 def test_half_used_cards_strand_what_no_whole_gpu_can_use() -> None:
     world = cluster("a=2:a100share", running="x:40Gi@a")
     whole = [workload("next:1")]
-    free, stranded = free_and_stranded(world, Policy(), whole)
-    assert 1400 < free < 1600
-    assert stranded == free - 1000
+    seen = usage(world, Policy(), whole)
+    assert (seen.free_milli, seen.stranded_milli, seen.cards, seen.nodes) == (1500, 500, 1, 1)
+
+
+def test_waste_is_what_is_held_and_not_needed() -> None:
+    jobs = scenario(cluster("a=1 b=1:a100share c=1:a100mig", gpu="a100"), "0+100=whole:1 100+1=end:4cpu")
+    needs = tuple(j._replace(used_gpu_bytes=12 << 30) for j in jobs.jobs)
+    result = World(jobs._replace(jobs=needs), Policy()).run()
+    assert result.waste == 85.0
+    assert [q.waste for q in result.queues] == [85.0]
+
+
+def test_the_twelve_gig_scenario_shows_what_each_way_of_asking_wastes() -> None:
+    path = Path(__file__).resolve().parents[2] / "examples" / "scenarios" / "twelve-gig.yaml"
+    (result,) = simulate(read_scenario(path, hours=1), until_s=1800, cycle_s=300)
+    waste = {q.name: q.waste for q in result.queues}
+    assert waste["whole"] == 85.0
+    assert 35.0 < waste["mig"] < 45.0
+    assert waste["memory"] < 10.0

@@ -78,7 +78,8 @@ class Work(_Part, frozen=True):
 
     A pod asks for `gpus` whole GPUs, or `gpu_memory` of one, or a MIG `partition`, on nodes of group `nodes` ("" =
     any). `rack` and `block` say whether the gang must (`required`) or should (`preferred`) share one. `teams` are
-    drawn by weight. Run times are drawn between two bounds, short ones as often as long ones (log-uniform).
+    drawn by weight. `uses_gpu_memory` is what a pod really needs of each GPU where it asks for more: the difference is
+    waste. Run times are drawn between two bounds, short ones as often as long ones (log-uniform).
     """
 
     name: str
@@ -89,6 +90,7 @@ class Work(_Part, frozen=True):
     gpus: int = 0
     gpu_memory: Quantity | None = None
     partition: str = ""
+    uses_gpu_memory: Quantity | None = None
     nodes: str = ""
     cpu: Quantity = Quantity.of(1)
     memory: Quantity = Quantity.of(1 << 30, "BinarySI")
@@ -214,6 +216,8 @@ def _check_devices(work: Work, fleet: Fleet, field: str) -> None:
         _check_known(f"{field}.nodes", work.nodes, [g.name for g in fleet.nodes], "a node group")
     groups = [g for g in fleet.nodes if not work.nodes or g.name == work.nodes]
     where = f"nodes of '{work.nodes}'" if work.nodes else "nodes"
+    if work.uses_gpu_memory is not None:
+        _check_positive(f"{field}.usesGpuMemory", work.uses_gpu_memory)
     if work.gpu_memory is not None:
         _check_positive(f"{field}.gpuMemory", work.gpu_memory)
         most = max((g.model.memory_mib for g in groups if g.model and g.model.mode == "shared"), default=0)

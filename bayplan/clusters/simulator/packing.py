@@ -15,7 +15,6 @@ from bayplan.clusters.simulator.openb import OpenbPod, capacity_milli, total_mil
 from bayplan.core.cycle import decide
 from bayplan.core.fleet import Trial
 from bayplan.core.setup import placer_for
-from bayplan.core.stock import Stock
 from bayplan.model.base import Value
 from bayplan.model.plan import Place
 from bayplan.model.policy import Policy
@@ -98,19 +97,6 @@ def measured(fleet: Snapshot, queue: Sequence[OpenbPod], is_placed: Callable[[in
         sums[at] = total + allocated, seen + 1
     shares = {at: 100 * total / seen / capacity for at, (total, seen) in sums.items()}
     return Packed(placed=count, dropped=len(queue) - count, allocation=shares)
-
-
-def free_and_stranded(snapshot: Snapshot, policy: Policy, mix: Sequence[Workload]) -> tuple[int, int]:
-    """GPU thousandths free in a snapshot, and of those the part the next workload of the mix could not use."""
-    placer = placer_for(snapshot, policy, mix)
-    weights: dict[int, int] = {}
-    for workload in mix:
-        for pod_set in workload.pod_sets:
-            shape = placer.book.shape(pod_set.template)
-            weights[shape] = weights.get(shape, 0) + pod_set.count
-    stock = Stock(placer.book, tuple((w, s) for s, w in sorted(weights.items())), whole_share=0)
-    losses = [stock.loss(sig) for sig in placer.fleet.sigs.values()]
-    return sum(x.free for x in losses), sum(x.next for x in losses) // stock.scale
 
 
 def _workloads(queue: Sequence[OpenbPod]) -> list[Workload]:

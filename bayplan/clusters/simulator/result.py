@@ -28,21 +28,23 @@ class Spread(Value, frozen=True):
 
 
 class QueueResult(Value, frozen=True):
-    """The finished jobs of one namespace."""
+    """The finished jobs of one namespace, and the waste of all that ran in it."""
 
     name: str
     finished: int
     wait: Spread
     gpu_hours: float
+    waste: float
 
 
 class Result(Value, frozen=True):
     """One run of a scenario under one policy.
 
     `utilisation` is GPU thousandths held over those there are, averaged over the time until the last arrival (before
-    the queue drains) and `stranded` the part of free ones that the next job could not use, averaged over the same
-    samples; both in percent. `wait` is from arrival to the last start, `completion` from arrival to the end.
-    `lost_gpu_hours` is work thrown away by evictions, `waste` percent of what was held but never asked for.
+    the queue drains) and `stranded` the part of free ones that the next job could not use, averaged over samples of the
+    same time; both in percent. `cards` and `nodes` are GPUs and nodes with any work on them, averaged over the samples.
+    `wait` is from arrival to the last start, `completion` from arrival to the end. `lost_gpu_hours` is work thrown away
+    by evictions, `waste` percent of what was held and not needed.
     """
 
     scenario: str
@@ -55,6 +57,8 @@ class Result(Value, frozen=True):
     capacity_gpus: float
     utilisation: float
     stranded: float
+    cards: float
+    nodes: float
     waste: float
     gpu_hours: float
     lost_gpu_hours: float

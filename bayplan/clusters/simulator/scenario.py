@@ -8,7 +8,7 @@ from pathlib import Path
 from bayplan.clusters.simulator import openb, philly
 from bayplan.clusters.simulator.fleetfile import Fleet, parse_fleet
 from bayplan.clusters.simulator.objects import fleet_objects, snapshot_of
-from bayplan.clusters.simulator.stream import arrivals
+from bayplan.clusters.simulator.stream import Arrival, arrivals
 from bayplan.clusters.simulator.world import Job, Scenario
 from bayplan.wire.errors import Malformed
 
@@ -30,10 +30,13 @@ def read_scenario(path: Path, hours: int = HOURS) -> Scenario:
 
 def of_fleet(fleet: Fleet, hours: int = HOURS) -> Scenario:
     """The fleet with the work that arrives in its first `hours`."""
-    jobs = tuple(
-        Job(a.at_s, a.workload(), a.runtime_s) for a in takewhile(lambda a: a.at_s < 3600 * hours, arrivals(fleet))
-    )
+    jobs = tuple(_job(a) for a in takewhile(lambda a: a.at_s < 3600 * hours, arrivals(fleet)))
     return Scenario(fleet.metadata.name, snapshot_of(fleet_objects(fleet)), jobs)
+
+
+def _job(arrival: Arrival) -> Job:
+    used = arrival.work.uses_gpu_memory
+    return Job(arrival.at_s, arrival.workload(), arrival.runtime_s, used.value if used else 0)
 
 
 def _openb(path: Path) -> Scenario:

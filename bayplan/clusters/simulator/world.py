@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bayplan.clusters.simulator.meter import Meter, extended_milli
-from bayplan.clusters.simulator.packing import free_and_stranded
+from bayplan.clusters.simulator.meter import Meter, Usage, extended_milli, usage
 from bayplan.clusters.simulator.result import QueueResult, Result, Spread
 from bayplan.core import decide
 from bayplan.model.plan import Evict, Place, Plan
@@ -25,17 +24,21 @@ from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Workload
 
 Decide = Callable[..., Plan]
-SAMPLES_MAX = 50  # stranded GPUs are worked out this often in a run, not at every event
+SAMPLES_MAX = 50  # how GPUs are used is worked out this often in a run, not at every event
 MIX_JOBS_MAX = 2000  # the first so many jobs say what is likely to be asked
 SETTLE_MAX = 8  # decisions in one second: evictions free room at once, which is decided again
 
 
 class Job(NamedTuple):
-    """A workload that arrives at `at_s` and, once placed, runs for `runtime_s` seconds."""
+    """A workload that arrives at `at_s` and, once placed, runs for `runtime_s` seconds.
+
+    `used_gpu_bytes` is the memory it really needs of each GPU it gets, 0 = all it asked for.
+    """
 
     at_s: int
     workload: Workload
     runtime_s: int
+    used_gpu_bytes: int = 0
 
 
 class Scenario(NamedTuple):
@@ -70,9 +73,10 @@ class _Event(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """A job that runs: since when, and its GPUs in thousandths."""
+    """A job that runs: since when, for whom, and its GPUs in thousandths."""
 
     started_s: int
+    namespace: str
     serial: int
     held_milli: int
     needed_milli: int
@@ -131,8 +135,7 @@ class World:
         if self._asks_for_decision and at_s >= self._decided_s + self._cycle_s:
             self._settle()
         if at_s >= self._next_sample_s and at_s <= self._last_s:
-            free, stranded = free_and_stranded(self.snapshot, self.policy, self._mix)
-            self._tally.strand(free, stranded)
+            self._tally.samples.append(usage(self.snapshot, self.policy, self._mix))
             self._next_sample_s = at_s + self._sample_s
 
     def _advance(self, at_s: int) -> None:
@@ -172,16 +175,17 @@ class World:
 
     def _place(self, place: Place) -> None:
         self.snapshot = self.snapshot.placing(place, now_s=self.now_s)
-        workload = self.snapshot.workloads[place.workload]
+        workload, job = self.snapshot.workloads[place.workload], self._jobs[place.workload]
         asked = {(s.name, c.name): c.template for s in workload.pod_sets for c in s.template.claims}
         held = needed = extended_milli(workload)
         for pod in place.pods:
             for claim in pod.claims:
                 held += self._meter.held_milli(claim.allocation)
-                needed += self._meter.needed_milli(claim.allocation, asked.get((pod.pod_set, claim.name)))
+                template = asked.get((pod.pod_set, claim.name))
+                needed += self._meter.needed_milli(claim.allocation, template, job.used_gpu_bytes)
         self._serial += 1
-        self._running[place.workload] = _Run(self.now_s, self._serial, held, needed)
-        ends_s = self.now_s + max(1, self._jobs[place.workload].runtime_s)
+        self._running[place.workload] = _Run(self.now_s, workload.namespace, self._serial, held, needed)
+        ends_s = self.now_s + max(1, job.runtime_s)
         heapq.heappush(self._events, _Event(ends_s, _Kind.END, self._serial, place.workload))
 
     def _evict(self, decision: Evict) -> None:
@@ -200,21 +204,16 @@ class _Tally:
         self.capacity_milli = capacity_milli
         self.arrived = self.cycles = self.evictions = 0
         self.completions: list[tuple[str, int, int, int]] = []
-        self._held = self._needed = self._span_s = self._worked = self._lost = 0
-        self._free = self._stranded = 0
+        self._held: dict[str, int] = {}
+        self._needed: dict[str, int] = {}
+        self._span_s = self._worked = self._lost = 0
+        self.samples: list[Usage] = []
 
     def hold(self, runs: Iterable[_Run], seconds: int) -> None:
-        held = needed = 0
         for run in runs:
-            held += run.held_milli
-            needed += run.needed_milli
-        self._held += held * seconds
-        self._needed += needed * seconds
+            self._held[run.namespace] = self._held.get(run.namespace, 0) + run.held_milli * seconds
+            self._needed[run.namespace] = self._needed.get(run.namespace, 0) + run.needed_milli * seconds
         self._span_s += seconds
-
-    def strand(self, free: int, stranded: int) -> None:
-        self._free += free
-        self._stranded += stranded
 
     def finish(self, job: Job, run: _Run, now_s: int) -> None:
         worked = run.held_milli * (now_s - run.started_s)
@@ -226,6 +225,7 @@ class _Tally:
         self._lost += run.held_milli * (now_s - run.started_s)
 
     def result(self, scenario: str, policy: str, ended_s: int, running: int) -> Result:
+        held = sum(self._held.values())
         return Result(
             scenario=scenario,
             policy=policy,
@@ -235,22 +235,30 @@ class _Tally:
             running=running,
             ended_s=ended_s,
             capacity_gpus=self.capacity_milli / 1000,
-            utilisation=_percent(self._held, self.capacity_milli * self._span_s),
-            stranded=_percent(self._stranded, self._free),
-            waste=_percent(self._held - self._needed, self._held),
+            utilisation=_percent(held, self.capacity_milli * self._span_s),
+            stranded=_percent(sum(u.stranded_milli for u in self.samples), sum(u.free_milli for u in self.samples)),
+            cards=_mean([u.cards for u in self.samples]),
+            nodes=_mean([u.nodes for u in self.samples]),
+            waste=_percent(held - sum(self._needed.values()), held),
             gpu_hours=_hours(self._worked),
             lost_gpu_hours=_hours(self._lost),
             evictions=self.evictions,
             cycles=self.cycles,
             wait=Spread.of([wait for _, wait, _, _ in self.completions]),
             completion=Spread.of([whole for _, _, whole, _ in self.completions]),
-            queues=tuple(self._queue(name) for name in sorted({c[0] for c in self.completions})),
+            queues=tuple(self._queue(name) for name in sorted({c[0] for c in self.completions} | self._held.keys())),
         )
 
     def _queue(self, name: str) -> QueueResult:
         mine = [c for c in self.completions if c[0] == name]
         waits = Spread.of([wait for _, wait, _, _ in mine])
-        return QueueResult(name, len(mine), waits, _hours(sum(worked for *_, worked in mine)))
+        held = self._held.get(name, 0)
+        waste = _percent(held - self._needed.get(name, 0), held)
+        return QueueResult(name, len(mine), waits, _hours(sum(worked for *_, worked in mine)), waste)
+
+
+def _mean(counts: list[int]) -> float:
+    return round(sum(counts) / len(counts), 1) if counts else 0.0
 
 
 def _percent(part: int, whole: int) -> float:
