@@ -13,9 +13,10 @@ from bayplan.app.observed import Observed
 from bayplan.app.views.map import MapView, map_view
 from bayplan.app.views.plan import PlanView, plan_view
 from bayplan.app.views.queue import QueueView, queue_view
-from bayplan.app.views.why import Unknown, Why, why_view
+from bayplan.app.views.why import STEPS, Unknown, Why, why_view
 from bayplan.core import decide
 from bayplan.model.policy import Policy
+from bayplan.whatif import forecast
 
 
 def look(kubeconfig: Path | None) -> Observed:
@@ -30,9 +31,13 @@ def why(seen: Observed, name: str, namespace: str) -> tuple[Why, ...] | Unknown:
 
 
 def queue(seen: Observed, namespace: str, *, everything: bool) -> QueueView:
-    """Who waits, with the starts the scheduler wrote on them."""
+    """Who waits, with the starts the scheduler wrote on them; where it wrote none, they are worked out here."""
     plan = decide(seen.snapshot, Policy(), now_s=seen.now_s)
-    return queue_view(seen.snapshot, plan, seen.starts, now_s=seen.now_s, namespace=namespace, everything=everything)
+    starts = seen.starts
+    if not starts and plan.held():
+        found = forecast(seen.snapshot, Policy(), now_s=seen.now_s, steps=STEPS)
+        starts = {key: start.at_s for key, start in found.items()}
+    return queue_view(seen.snapshot, plan, starts, now_s=seen.now_s, namespace=namespace, everything=everything)
 
 
 def planned(client: Client, source: str, objects: list[dict[str, Any]]) -> PlanView:

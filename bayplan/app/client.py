@@ -107,6 +107,11 @@ class Client:
                 return None
             raise
 
+    def select(self, path: str, labels: str) -> list[Json]:
+        """The objects of a collection that a label selector picks. Raises Unreachable, Refused."""
+        found = self._object(self._send("GET", path, params={"labelSelector": labels}))
+        return list(found.get("items") or ())
+
     def create(self, path: str, obj: Mapping[str, Any]) -> Json:
         """Creates an object at a collection's path and returns it. Raises Unreachable, Refused."""
         return self._object(self._send("POST", path, dict(obj)))
@@ -137,7 +142,7 @@ class Client:
         self, method: str, path: str, body: Json | None = None, params: Mapping[str, Any] | None = None
     ) -> httpx2.Response:
         try:
-            answer = self._http.request(method, path, json=body, params=dict(params or {}))
+            answer = self._http.request(method, path, json=body, params=params)
         except httpx2.HTTPError as error:
             raise Unreachable(f"{self.access.server} does not answer ({error})") from error
         if answer.status_code >= 400:

@@ -50,8 +50,8 @@ def _state(job: dict[str, Any]) -> tuple[str, bool | None]:
 
 def _log(client: Client, namespace: str, name: str) -> str:
     """The log of the job's first pod, "" before it has one."""
-    pods = client.get(f"api/v1/namespaces/{namespace}/pods?labelSelector={JOB_NAME}%3D{name}") or {}
-    items = sorted(pods.get("items") or (), key=lambda p: int(p["metadata"]["labels"].get(COMPLETION_INDEX, 0)))
+    pods = client.select(f"api/v1/namespaces/{namespace}/pods", f"{JOB_NAME}={name}")
+    items = sorted(pods, key=lambda p: int(p["metadata"]["labels"].get(COMPLETION_INDEX, 0)))
     if not items or (items[0].get("status") or {}).get("phase", "Pending") == "Pending":
         return ""
     try:

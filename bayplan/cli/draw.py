@@ -54,7 +54,8 @@ def summary(view: MapView) -> list[RenderableType]:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    parts = [f"{t.whole:,} whole", f"{t.slice:,} cut in slices", f"{t.free:,} free ({t.broken:,} on shared nodes)"]
+    free = f"{t.free:,} free" + (f" ({t.broken:,} on nodes in use)" if t.broken else "")
+    parts = [f"{t.whole:,} whole", *([f"{t.slice:,} cut in slices"] if t.slice else []), free]
     parts += [f"{t.stranded:,} stranded"] if t.stranded else []
     table.add_row(count(t.gpus, "GPU"), " · ".join(parts))
     table.add_row("waste", waste(t))
