@@ -4,7 +4,8 @@ Reading order: `pools` (what a node reaches), `components` (GPUs as state machin
 (exact answers), `objective` (better answers), `catalog` (each question answered once), `result` (the API's words).
 """
 
-from bayplan.core.allocate.catalog import NO_WORTH, Catalog, Fit, Misfit, Worth
+from bayplan.core.allocate.catalog import Catalog, Fit
+from bayplan.core.allocate.figures import NO_WORTH, Misfit, Worth
 from bayplan.core.allocate.inventory import Taken
 from bayplan.core.allocate.isolation import Isolation
 

@@ -12,19 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bayplan.core.allocate import objective
-from bayplan.core.allocate.asks import MAX_DEVICES, Ask, Need, Unservable, compile_ask
+from bayplan.core.allocate import figures, objective
+from bayplan.core.allocate.asks import Ask
 from bayplan.core.allocate.board import AllocationError, Board, Choice, Slot, Verdict
-from bayplan.core.allocate.components import Machines, State
+from bayplan.core.allocate.components import Machines, Reads
+from bayplan.core.allocate.figures import NO_WORTH, Misfit, Worth
 from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
 from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken, by_device
-from bayplan.core.allocate.offers import TALLY_MAX, Offers
+from bayplan.core.allocate.offers import Offers
 from bayplan.core.allocate.packing import solve
 from bayplan.core.allocate.pools import Pools
+from bayplan.core.allocate.questions import Questions
 from bayplan.core.allocate.result import Given, allocation, share_id
 from bayplan.core.allocate.search import DEFAULT_BUDGET
 from bayplan.core.allocate.selectors import Matcher, SelectorError
-from bayplan.model.codec import to_json
 from bayplan.model.device import AllocationResult, DeviceClass, DeviceTaintRule, ResourceClaimSpec, ResourceSlice
 from bayplan.model.node import Node
 from bayplan.model.reason import DevicesNotFound
@@ -78,46 +79,14 @@ class Fit(NamedTuple):
     choices: tuple[Choice, ...]
 
 
-class Misfit(NamedTuple):
-    """Why an ask does not fit: the first request that fails alone or, if each fits alone, the last one.
-
-    `matching` devices would do if they were free, `free` could be had now, `wanted` are asked for. `fits_empty`: an
-    empty node of this kind would do. `undecided`: the search's budget was spent before a proof.
-    """
-
-    request: str
-    wanted: int
-    matching: int
-    free: int
-    fits_empty: bool
-    undecided: bool
-
-
-class Worth(NamedTuple):
-    """What a state's devices are to an ask: GPU thousandths it could use, pods one after another, what one takes."""
-
-    usable_milli: int
-    pods: int
-    milli_each: int
-
-
-NO_WORTH = Worth(0, 0, 0)
-
-
 class _Situation(NamedTuple):
     own: tuple[int, ...]
     wide: tuple[tuple[int, int], ...]
 
 
-class _Asked(NamedTuple):
-    ask: Ask | None
-    problem: DevicesNotFound | None
-    epoch: int
-
-
 class _Kind(NamedTuple):
     site: Site
-    node: str
+    epoch: int
 
 
 class Catalog:
@@ -148,9 +117,10 @@ class Catalog:
         self._inventory = Inventory(Pools(slices, taint_rules, self._gates), nodes, self._machines)
         self._offers = Offers(self._machines, self._gates)
         self.epoch = 0
-        self._asks: list[_Asked] = [_Asked(None, None, 0)]
-        self._ask_ids: dict[bytes, int] = {to_json(()): 0}
-        self._kinds: list[_Kind] = [_Kind(Site((), (), (), "", False), "")]
+        self._questions = Questions(classes, self._gates)
+        self._needed_epoch: dict[int, int] = {0: 0}
+        self._reads: list[Reads] = [self._machines.reads]
+        self._kinds: list[_Kind] = [_Kind(Site((), (), (), "", False), 0)]
         self._kind_ids: dict[object, int] = {((), (), (), "", False): 0}
         self._kind_of: dict[str, int] = {}
         self._situations: list[_Situation] = [_Situation((), ())]
@@ -158,37 +128,39 @@ class Catalog:
         self._fits: dict[tuple[int, int, int], tuple[Fit, ...]] = {}
         self._counts: dict[tuple[int, int, int], int] = {}
         self._undecided: set[tuple[int, int, int]] = set()
+        self._unmatched: dict[int, DevicesNotFound | None] = {}
 
     # --- questions -----------------------------------------------------------------------------------------------
 
     def ask(self, claims: tuple[ResourceClaimSpec, ...]) -> int:
         """The number of the question "allocate all these claims for one pod"; 0 for none. May raise `epoch`."""
-        key = to_json(claims)
-        known = self._ask_ids.get(key)
-        if known is None:
-            known = self._ask_ids[key] = len(self._asks)
-            self._asks.append(self._compiled(claims))
-        return known
+        number = self._questions.number(claims)
+        if number not in self._needed_epoch:
+            self._needed_epoch[number] = self._admit(self._questions[number].ask)
+        return number
 
-    def _compiled(self, claims: tuple[ResourceClaimSpec, ...]) -> _Asked:
-        names = tuple(str(i) for i in range(len(claims)))
-        try:
-            ask = compile_ask(claims, names, self._classes, self._gates)
-        except Unservable as refusal:
-            return _Asked(None, DevicesNotFound("", refusal.request, str(refusal)), self.epoch)
-        problem = _static_problem(ask)
-        if problem is None and self._machines.widen(ask.reads()):
-            self._rekey()
-        return _Asked(ask, problem, self.epoch)
-
-    def _rekey(self) -> None:
-        self.epoch += 1
+    def _admit(self, asked: Ask | None) -> int:
+        """Sees to it that devices are told apart by what the ask reads; from which epoch on they are."""
+        reads = asked.reads() if asked is not None else frozenset()
+        for epoch, known in enumerate(self._reads):
+            if known is None or (reads is not None and reads <= known):
+                return epoch
+        self._machines.widen(reads)
+        self._reads.append(self._machines.reads)
         self._inventory.rekey()
         self._kind_of.clear()
+        self._unmatched.clear()
+        self.epoch += 1
+        return self.epoch
 
     def problem(self, ask: int) -> DevicesNotFound | None:
-        """Why the ask can never be served by any node: class missing, selector that does not compile, …"""
-        return self._asks[ask].problem
+        """Why the ask can never be served by this fleet: class missing, expression that fails, nothing that matches."""
+        problem = self._questions[ask].problem
+        if problem is not None:
+            return problem
+        if ask not in self._unmatched:
+            self._unmatched[ask] = self._questions.unmatched(ask, self._inventory.templates())
+        return self._unmatched[ask]
 
     # --- situations ----------------------------------------------------------------------------------------------
 
@@ -216,7 +188,7 @@ class Catalog:
         known = self._kind_ids.get(key)
         if known is None:
             known = self._kind_ids[key] = len(self._kinds)
-            self._kinds.append(_Kind(site, node))
+            self._kinds.append(_Kind(site, self.epoch))
         return known
 
     def start(self, node: str, allocations: Sequence[AllocationResult]) -> Taken:
@@ -270,11 +242,12 @@ class Catalog:
         return known
 
     def _work_out(self, kind: int, state: int, ask: int) -> tuple[Fit, ...]:
-        asked = self._asks[ask].ask
+        asked, problem = self._questions[ask]
         if ask == 0:
             return (Fit(0, state, 0, 0, ()),)
-        if asked is None or self._asks[ask].problem is not None:
+        if asked is None or problem is not None or kind == 0:
             return ()
+        assert self._kinds[kind].epoch >= self._needed_epoch[ask], "kind() and state() are to be read again"
         board = self._board(kind, state)
         if self._is_single(asked):
             return self._singles(ask, asked, board)
@@ -323,7 +296,7 @@ class Catalog:
         )
         own = [s.id for s, slot in zip(states, board.slots, strict=True) if slot.mask == -1]
         wide = [(s.id, slot.mask) for s, slot in zip(states, board.slots, strict=True) if slot.mask != -1]
-        wants = asked.wants if (asked := self._asks[ask].ask) is not None else ()
+        wants = asked.wants if (asked := self._questions[ask].ask) is not None else ()
         preference = sum(wants[want].index(need) for want, need in {(c.want, c.need): None for c in choices})
         return Fit(ask, self._situation(own, wide), stranding, preference, choices)
 
@@ -373,7 +346,7 @@ class Catalog:
                 held.append(Holding(choice.device, share, choice.grant.units if share else None))
                 changes[owner, index] = held
             given.setdefault(choice.need.claim, []).append(Given(choice.need, published, choice.grant.amounts, share))
-        asked = self._asks[fit.ask].ask
+        asked = self._questions[fit.ask].ask
         results = tuple(
             allocation(spec, given.get(i, ()), self._classes, node, self._gates)
             for i, spec in enumerate(asked.claims if asked else ())
@@ -415,66 +388,25 @@ class Catalog:
 
     def free_milli(self, kind: int, state: int) -> tuple[int, ...]:
         """Free thousandths of each physical GPU, most first."""
-        slots = self._board(kind, state).slots
-        return tuple(sorted((objective.free(s.state) for s in slots if _is_gpu(s.state)), reverse=True))
+        return figures.free_milli(self._board(kind, state))
 
     def usable_milli(self, kind: int, state: int, ask: int) -> int:
         """Free thousandths on GPUs that could serve one device of this ask now."""
-        asked = self._asks[ask].ask
-        if asked is None:
-            return 0
-        board = self._board(kind, state)
-        needs = [n for want in asked.wants for n in want]
-        return sum(
-            objective.free(slot.state)
-            for slot in board.slots
-            if _is_gpu(slot.state) and any(self._offers.of(n, slot.state, slot.mask) for n in needs)
-        )
+        asked = self._questions[ask].ask
+        return figures.usable_milli(self._offers, asked, self._board(kind, state)) if asked is not None else 0
 
     def worths(self, kind: int, state: int, asks: Sequence[int]) -> tuple[Worth, ...]:
-        """What the devices of a state are worth to each ask; GPU by GPU where nothing binds the ask's devices."""
+        """What the devices of a state are worth to each ask."""
         board = self._board(kind, state)
         return tuple(self._worth(kind, state, ask, board) for ask in asks)
 
     def _worth(self, kind: int, state: int, ask: int, board: Board) -> Worth:
-        asked = self._asks[ask].ask
-        if asked is None or ask == 0:
+        asked = self._questions[ask].ask
+        if asked is None:
             return NO_WORTH
-        if not asked.wants or len(asked.wants) > 1 or len(asked.wants[0]) > 1 or asked.constraints or self._upstream:
-            return self._worth_by_search(kind, state, ask)
-        need = asked.wants[0][0]
-        if need.every or need.admin:
-            return self._worth_by_search(kind, state, ask)
-        usable = pods = each = 0
-        for slot_state, mask in board.slots:
-            worth = self._slot_worth(need, slot_state, mask)
-            if worth.pods > 1 and need.count > 1 and slot_state.kind.templates[0].shareable:
-                return self._worth_by_search(kind, state, ask)
-            usable, pods, each = usable + worth.usable_milli, pods + worth.pods, max(each, worth.milli_each)
-        return Worth(usable, pods // need.count, each * need.count) if pods >= need.count else NO_WORTH
-
-    def _slot_worth(self, need: Need, state: State, mask: int) -> Worth:
-        """The same of one component to a single device of a need."""
-        chain: list[State] = []
-        key = ("worth", need, mask)
-        while key not in state.memo:
-            offers = self._offers.of(need, state, mask)
-            if not offers or offers[0].after is state:
-                state.memo[key] = Worth(_gpu_free(state), TALLY_MAX, 0) if offers else NO_WORTH
-                break
-            chain.append(state)
-            state = offers[0].after
-        for before in reversed(chain):
-            after = state.memo[key]
-            assert isinstance(after, Worth)
-            free = _gpu_free(before)
-            before.memo[key] = Worth(free, after.pods + 1, free - _gpu_free(state))
-            state = before
-        worth = state.memo[key]
-        assert isinstance(worth, Worth)
-        return worth
-
-    def _worth_by_search(self, kind: int, state: int, ask: int) -> Worth:
+        alone = None if self._upstream else figures.worth(self._offers, asked, board)
+        if alone is not None:
+            return alone
         fits = self.fits(kind, state, ask)
         if not fits:
             return NO_WORTH
@@ -483,29 +415,15 @@ class Catalog:
 
     def misfit(self, kind: int, state: int, ask: int) -> Misfit:
         """Numbers for an explanation of an ask that does not fit."""
-        asked = self._asks[ask].ask
+        asked = self._questions[ask].ask
         undecided = (kind, state, ask) in self._undecided
         if asked is None or not asked.wants:
             return Misfit("", 0, 0, 0, False, undecided)
-        empty = self._empty(kind, state)
-        now, then = self._board(kind, state), self._board(kind, empty)
-        fits_empty = bool(self.fits(kind, empty, ask))
-        worst: Misfit | None = None
-        for want in asked.wants:
-            best = max((self._tally(n, now, then) for n in want), key=lambda t: (t[2] - t[0], t[1] - t[0]))
-            worst = Misfit(want[0].name.partition("/")[0], *best, fits_empty, undecided)
-            if best[2] < best[0]:
-                break
-        assert worst is not None
-        return worst
+        empty = self._empty(state)
+        found = figures.misfit(self._offers, asked.wants, self._board(kind, state), self._board(kind, empty))
+        return found._replace(fits_empty=bool(self.fits(kind, empty, ask)), undecided=undecided)
 
-    def _tally(self, need: Need, now: Board, then: Board) -> tuple[int, int, int]:
-        """Wanted, matching on an empty node, free now."""
-        matching = self._offers.tally(need, then)
-        free = self._offers.tally(need, now)
-        return (max(1, matching) if need.every else need.count), matching, free
-
-    def _empty(self, kind: int, state: int) -> int:
+    def _empty(self, state: int) -> int:
         own, wide = self._situations[state]
         states = self._machines.states
         return self._situation(
@@ -518,27 +436,3 @@ def _fresh(seed: str, device: tuple[str, str, str], live: set[str]) -> str:
     while (made := share_id(seed, device, ordinal)) in live:
         ordinal += 1
     return made
-
-
-def _gpu_free(state: State) -> int:
-    return objective.free(state) if _is_gpu(state) else 0
-
-
-def _is_gpu(state: State) -> bool:
-    """Whether people count the component as a GPU (or TPU, NPU): by its driver's name, or because it has memory."""
-    template = state.kind.templates[0]
-    return any(word in template.driver for word in ("gpu", "tpu", "npu")) or "memory" in template.names
-
-
-def _static_problem(ask: Ask) -> DevicesNotFound | None:
-    for want in ask.wants:
-        for need in want:
-            text = need.matcher.problem()
-            if text:
-                return DevicesNotFound("", need.name, text)
-    for claim in range(len(ask.claims)):
-        least = sum(min(0 if n.every else n.count for n in want) for want in ask.wants if want[0].claim == claim)
-        if least > MAX_DEVICES:
-            text = f"asks for {least} devices; a claim holds at most {MAX_DEVICES}"
-            return DevicesNotFound("", ask.wants[0][0].name, text)
-    return None

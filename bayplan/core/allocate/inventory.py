@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from bayplan.core.allocate.components import Component, Machines, State, split
+from bayplan.core.allocate.components import Component, Machines, State, Template, split
 from bayplan.core.allocate.pools import DeviceId, PoolKey, Pools, Published, Reach
 from bayplan.model.device import AllocationResult, DeviceRequestAllocationResult
 from bayplan.model.node import Node
@@ -116,6 +116,11 @@ class Inventory:
                 component.kind = self._machines.kind(
                     component.members, {s: known[s] for s in sorted(sets) if s in known}
                 )
+
+    def templates(self) -> list[Template]:
+        """Every sort of device there is, whoever owns it."""
+        kinds = {c.kind.id: c.kind for owned in self.components.values() for c in owned}
+        return list({t.id: t for kind in kinds.values() for t in kind.templates}.values())
 
     def holdings(self, owner: str, allocations: Iterable[AllocationResult]) -> dict[int, list[Holding]]:
         """What these allocations hold of the owner's components; admin access holds nothing."""
