@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PURE = ("model", "cel", "core", "audit", "wire", "workloads")
+PURE = ("model", "cel", "core", "audit", "whatif", "wire", "workloads", "lint")
 EFFECTS = {
     "a clock": ("time", "sched", "timeit"),
     "chance": ("random", "secrets", "uuid"),

@@ -13,7 +13,7 @@ from bayplan.app.observed import Observed
 from bayplan.app.views.map import MapView, map_view
 from bayplan.app.views.plan import PlanView, plan_view
 from bayplan.app.views.queue import QueueView, queue_view
-from bayplan.app.views.why import STEPS, Unknown, Why, why_view
+from bayplan.app.views.why import Unknown, Why, why_view
 from bayplan.core import decide
 from bayplan.model.policy import Policy
 from bayplan.whatif import forecast
@@ -35,7 +35,7 @@ def queue(seen: Observed, namespace: str, *, everything: bool) -> QueueView:
     plan = decide(seen.snapshot, Policy(), now_s=seen.now_s)
     starts = seen.starts
     if not starts and plan.held():
-        found = forecast(seen.snapshot, Policy(), now_s=seen.now_s, steps=STEPS)
+        found = forecast(seen.snapshot, Policy(), now_s=seen.now_s)
         starts = {key: start.at_s for key, start in found.items()}
     return queue_view(seen.snapshot, plan, starts, now_s=seen.now_s, namespace=namespace, everything=everything)
 

@@ -19,8 +19,6 @@ from bayplan.model.snapshot import Snapshot
 from bayplan.whatif import forecast
 from bayplan.wire.times import rfc3339
 
-STEPS = 24  # ends looked ahead; what starts later shows no time yet
-
 
 class Forecaster:
     """Callable as the embedded cluster's `Forecast`; `starts` holds the latest answer."""
@@ -72,4 +70,4 @@ def _quiet() -> None:
 def _forecast(snapshot_json: bytes, policy_json: bytes, now_s: int) -> dict[str, int]:
     snapshot = codec.from_json(snapshot_json, Snapshot)
     policy = codec.from_json(policy_json, Policy)
-    return {key: start.at_s for key, start in forecast(snapshot, policy, now_s=now_s, steps=STEPS).items()}
+    return {key: start.at_s for key, start in forecast(snapshot, policy, now_s=now_s).items()}

@@ -1,7 +1,7 @@
 """When every waiting workload will start, if run times hold.
 
 The forecast runs the cluster forward: it decides, lets the next running workloads end when their run time is over,
-and decides again. Run times are what workloads declare (or history taught, through `Workload.runtime_s`). A workload
+and decides again. The further off an end is, the coarser it is taken: nobody knows next week to the minute. Run times are what workloads declare (or history taught, through `Workload.runtime_s`). A workload
 without one, such as a service, is taken to stay, so whatever waits for it has no start.
 """
 
@@ -16,7 +16,8 @@ from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Workload
 
-STEPS_MAX = 48  # ends looked ahead: a forecast further out rests on too many run times to be worth the wait
+STEPS_MAX = 64  # decisions a forecast may cost: with GRAIN_PERCENT enough for weeks
+GRAIN_PERCENT = 15  # ends this close together, in per cent of their distance from now, are taken as one
 HORIZON_S = 14 * 24 * 3600
 
 
@@ -49,7 +50,7 @@ def forecast(
             break
         if plan.evicted():
             continue
-        nearest = _next_end(world, at_s)
+        nearest = _next_ends(world, at_s, at_s + (at_s - now_s) * GRAIN_PERCENT // 100)
         if nearest is None or nearest[0] > now_s + HORIZON_S:
             break
         at_s = nearest[0]
@@ -71,12 +72,13 @@ def _carried_out(world: Snapshot, plan: Plan, at_s: int) -> Snapshot:
     return world
 
 
-def _next_end(world: Snapshot, at_s: int) -> tuple[int, list[str]] | None:
+def _next_ends(world: Snapshot, at_s: int, until_s: int) -> tuple[int, list[str]] | None:
+    """The next moment at which something ends, and all that has ended by then; ends up to `until_s` are one moment."""
     ends = sorted((max(end, at_s + 1), w.key) for w in world.workloads.values() if (end := _end(w)))
     if not ends:
         return None
-    first = ends[0][0]
-    return first, [key for end, key in ends if end == first]
+    together = [(end, key) for end, key in ends if end <= max(ends[0][0], until_s)]
+    return together[-1][0], [key for _, key in together]
 
 
 def _end(workload: Workload) -> int:

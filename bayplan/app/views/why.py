@@ -21,7 +21,6 @@ from bayplan.model.workload import Pod, Workload
 from bayplan.whatif import Remedy, Start, forecast, remedies
 
 CLOSE_MAX = 4  # names offered for one that is not there
-STEPS = 24  # ends looked ahead while somebody waits for the answer
 
 
 class Held(Value, frozen=True):
@@ -207,7 +206,7 @@ def _start(seen: Observed, policy: Policy, workload: Workload) -> Start | None:
     written = seen.starts.get(workload.key)
     if written:
         return Start(written)
-    return forecast(seen.snapshot, policy, now_s=seen.now_s, only=workload.key, steps=STEPS).get(workload.key)
+    return forecast(seen.snapshot, policy, now_s=seen.now_s, only=workload.key).get(workload.key)
 
 
 def _best(snapshot: Snapshot, reason: AnyReason) -> str:
