@@ -245,16 +245,22 @@ def test_the_fixed_documents(server: Server) -> None:
     assert call(server, "GET", "/apis", accept=aggregated).json["kind"] == "APIGroupDiscoveryList"
 
 
-def test_an_object_of_two_versions_is_shown_in_the_one_asked_for(server: Server, store: Store) -> None:
-    store.create(
-        "podgroups.scheduling.k8s.io",
-        "default",
-        {"metadata": {"name": "g"}, "spec": {"schedulingPolicy": {"gang": {"minCount": 2}}}},
-    )
-    for version in ("v1beta1", "v1alpha2"):
-        path = f"/apis/scheduling.k8s.io/{version}/namespaces/default/podgroups"
-        assert call(server, "GET", f"{path}/g").json["apiVersion"] == f"scheduling.k8s.io/{version}"
-        assert call(server, "GET", path).json["items"][0]["apiVersion"] == f"scheduling.k8s.io/{version}"
+def test_an_object_of_two_versions_is_stored_in_one_and_shown_in_the_one_asked_for(
+    server: Server, store: Store
+) -> None:
+    reference = {"workload": {"workloadName": "w", "podGroupTemplateName": "t"}}
+    old = {"podGroupTemplateRef": reference, "disruptionMode": "PodGroup"}
+    new = {"workloadRef": {"workloadName": "w", "templateName": "t"}, "disruptionMode": {"all": {}}}
+    specs = {"v1alpha2": old, "v1beta1": new}
+    for written in specs:
+        body = {"apiVersion": f"scheduling.k8s.io/{written}", "kind": "PodGroup", "metadata": {"name": written}}
+        path = f"/apis/scheduling.k8s.io/{written}/namespaces/default/podgroups"
+        assert call(server, "POST", path, body | {"spec": specs[written]}).status == 201
+        assert store.get("podgroups.scheduling.k8s.io", "default", written)["spec"] == new
+    for asked, spec in specs.items():
+        path = f"/apis/scheduling.k8s.io/{asked}/namespaces/default/podgroups"
+        for found in (call(server, "GET", f"{path}/v1beta1").json, *call(server, "GET", path).json["items"]):
+            assert (found["apiVersion"], found["spec"]) == (f"scheduling.k8s.io/{asked}", spec)
 
 
 def test_a_taken_port_is_one_clear_error(server: Server, store: Store) -> None:
@@ -274,3 +280,25 @@ def test_a_kubeconfig_names_the_server(tmp_path: Path) -> None:
     config = yaml.safe_load(path.read_text())
     assert config["clusters"][0]["cluster"]["server"] == "http://127.0.0.1:1234"
     assert config["current-context"] == "bayplan"
+
+
+LIMIT = {"name": "c", "image": "i", "resources": {"limit": {}}}
+TYPOS: list[tuple[str, Any, str]] = [
+    ("pods", pod("p", contaners=[]), "spec.contaners"),
+    ("pods", pod("p", containers=[LIMIT]), "spec.containers[0].resources.limit"),
+    ("configmaps", config_map() | {"dta": {}}, "dta"),
+    ("pods", pod("p") | {"metadata": {"name": "p", "label": {}}}, "metadata.label"),
+]
+
+
+@pytest.mark.parametrize(("plural", "obj", "unknown"), TYPOS)
+def test_a_typo_is_refused_or_warned_of_or_ignored(server: Server, plural: str, obj: Any, unknown: str) -> None:
+    path = f"/api/v1/namespaces/default/{plural}?dryRun=All&fieldValidation"
+    strict = call(server, "POST", f"{path}=Strict", obj)
+    assert strict.status == 400
+    assert strict.json["message"].endswith(f'strict decoding error: unknown field "{unknown}"')
+    assert call(server, "POST", f"{path}=Ignore", obj).status == 201
+    data = json.dumps(obj).encode()
+    request = urllib.request.Request(f"{server.url}{path}=Warn", data, {"content-type": "application/json"})
+    with urllib.request.urlopen(request) as warned:
+        assert warned.headers.get_all("warning") == [f'299 - "unknown field \\"{unknown}\\""']

@@ -184,6 +184,16 @@ def test_nodes_are_cordoned_and_tainted(kubectl: Kubectl, store: Store) -> None:
     assert words(kubectl("get", "nodes"))[1] == ["n1", "Unknown,SchedulingDisabled", "<none>", "0s", "8"]
 
 
+def test_nodes_show_the_gpus_of_their_slices(kubectl: Kubectl, store: Store) -> None:
+    store.create("nodes", None, {"metadata": {"name": "n1"}})
+    devices = [{"name": f"gpu-{i}", "attributes": {"type": {"string": "gpu"}}} for i in range(4)]
+    devices.append({"name": "mig-0", "attributes": {"type": {"string": "mig"}}})
+    pool = {"name": "n1", "generation": 1, "resourceSliceCount": 1}
+    spec = {"driver": "gpu.nvidia.com", "nodeName": "n1", "pool": pool, "devices": devices}
+    store.create("resourceslices.resource.k8s.io", None, {"metadata": {"name": "s"}, "spec": spec})
+    assert words(kubectl("get", "nodes"))[1][-1] == "4"
+
+
 def test_delete_takes_dependents_along(kubectl: Kubectl, store: Store) -> None:
     made = store.create("jobs.batch", "default", job())
     store.create("pods", "default", owned(pod("child"), made))
@@ -266,6 +276,7 @@ def test_protobuf_is_refused_with_the_way_round_which_works(kubectl: Kubectl, ar
         (pod("p", containers=[{"name": "c"}]), "spec.containers[0].image: Required value"),
         (job(parallelism=-1), "spec.parallelism: Invalid value: -1"),
         (pod("Upper"), 'metadata.name: Invalid value: "Upper"'),
+        (pod("p", contaners=[]), 'unknown field "spec.contaners"'),
     ],
 )
 def test_a_bad_object_is_one_line_with_the_field(kubectl: Kubectl, store: Store, obj: Object, message: str) -> None:

@@ -1,7 +1,8 @@
 """The kinds served from the start: the parts of Kubernetes, Kueue and JobSet that AI workloads touch.
 
 Versions follow Kubernetes 1.37 (scheduling.k8s.io v1beta1 beside v1alpha2, resource.k8s.io v1), Kueue v1beta2 and
-JobSet v1alpha2. Kinds that Kueue and JobSet bring as CRDs are built in here, so that nothing needs installing.
+JobSet v1alpha2. Events are those of the core group: clients that would rather use events.k8s.io ask first. Kinds that
+Kueue and JobSet bring as CRDs are built in here, so that nothing needs installing.
 """
 
 from __future__ import annotations
@@ -63,7 +64,6 @@ _WORKLOADS = [
 
 _CONTROL = [
     Kind("coordination.k8s.io", ("v1",), "Lease", "leases", True, status=False),
-    Kind("events.k8s.io", ("v1",), "Event", "events", True, ("ev",), status=False),
     Kind("policy", ("v1",), "PodDisruptionBudget", "poddisruptionbudgets", True, ("pdb",)),
     Kind("storage.k8s.io", ("v1",), "StorageClass", "storageclasses", False, ("sc",), status=False),
     Kind("rbac.authorization.k8s.io", ("v1",), "Role", "roles", True, status=False),

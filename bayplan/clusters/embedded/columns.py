@@ -237,9 +237,9 @@ def _node_roles(node: Object, now: datetime) -> str:
     return ",".join(sorted(key.removeprefix(prefix) for key in labels if key.startswith(prefix))) or NONE
 
 
-def _node_gpus(node: Object, now: datetime) -> str:
-    """What the scheduler says, else the whole GPUs of the device plugin; devices of DRA are in ResourceSlices."""
-    if said := annotation("bayplan.dev/gpus")(node, now):
+def node_gpus(node: Object) -> str:
+    """What the scheduler says, else what the device plugin does; the devices of DRA are in ResourceSlices."""
+    if said := (node["metadata"].get("annotations") or {}).get("bayplan.dev/gpus"):
         return str(said)
     allocatable = (node.get("status") or {}).get("allocatable") or {}
     counts = [str(value) for name, value in sorted(allocatable.items()) if name.endswith("/gpu")]
@@ -252,7 +252,7 @@ _NODE = [
     Column("Roles", _node_roles),
     AGE,
     text("Version", ".status.nodeInfo.kubeletVersion", ""),
-    Column("GPUs", _node_gpus),
+    Column("GPUs", lambda node, now: node_gpus(node)),
     text("Internal-IP", '.status.addresses[?(@.type=="InternalIP")].address', wide=True),
     text("OS-Image", ".status.nodeInfo.osImage", wide=True),
     text("Kernel-Version", ".status.nodeInfo.kernelVersion", wide=True),

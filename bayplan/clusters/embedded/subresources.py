@@ -10,7 +10,8 @@ from bayplan.clusters.embedded.errors import bad_request, stale
 from bayplan.clusters.embedded.kinds import Kind
 from bayplan.clusters.embedded.patch import json_patch, merge_patch
 from bayplan.clusters.embedded.selectors import selector_text
-from bayplan.clusters.embedded.store import Object, PatchKind, Store
+from bayplan.clusters.embedded.store import Object, Store
+from bayplan.clusters.embedded.writer import PatchKind
 
 
 def scale_of(kind: Kind, obj: Mapping[str, Any]) -> Object:

@@ -9,7 +9,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
+from bayplan.clusters.embedded.conversion import to_version
 from bayplan.clusters.embedded.errors import ApiError, bad_request, not_found, unsupported_media
+from bayplan.clusters.embedded.fieldnames import refuse_unknown_fields, unknown_fields
 from bayplan.clusters.embedded.pages import Page
 from bayplan.clusters.embedded.records import Record
 from bayplan.clusters.embedded.requests import (
@@ -23,10 +25,11 @@ from bayplan.clusters.embedded.requests import (
     parse_accept,
 )
 from bayplan.clusters.embedded.selectors import field_selector, label_selector
-from bayplan.clusters.embedded.store import Object, PatchKind
+from bayplan.clusters.embedded.store import Object
 from bayplan.clusters.embedded.streaming import WatchRequest, watch_lines
 from bayplan.clusters.embedded.subresources import bind, evict, scale_of, set_scale
 from bayplan.clusters.embedded.tables import columns_of, partial_metadata, table
+from bayplan.clusters.embedded.writer import PatchKind
 
 if TYPE_CHECKING:
     from bayplan.clusters.embedded.http import Api
@@ -50,17 +53,17 @@ def _versioned(target: Target, record: Record) -> bytes:
     """The object's bytes in the version that was asked for."""
     if len(target.kind.versions) == 1:
         return record.raw
-    return msgspec.json.encode(record.decode() | {"apiVersion": target.api_version})
+    return msgspec.json.encode(to_version(target.kind, target.version, record.decode()))
 
 
 def _shown(api: Api, target: Target, request: Request, obj: Object, status: int = 200) -> Response:
     """One object in the form the client asked for."""
     form = parse_accept(request.headers.get("accept", "")).form
-    obj = obj | {"apiVersion": target.api_version}
+    obj = to_version(target.kind, target.version, obj)
     if form == "Table":
         meta = {"resourceVersion": obj["metadata"]["resourceVersion"]}
         include = request.query_params.get("includeObject", "Metadata")
-        columns = columns_of(target.kind, target.version)
+        columns = columns_of(target.kind, target.version, api.store)
         return _json(table(columns, [obj], api.store.now(), metadata=meta, include=include), status)
     return _json(partial_metadata(obj) if form == "PartialObjectMetadata" else obj, status)
 
@@ -73,7 +76,7 @@ def _shown_list(api: Api, target: Target, request: Request, page: Page, selected
         meta |= {} if selected else {"remainingItemCount": page.left}
     if form == "Table":
         include = request.query_params.get("includeObject", "Metadata")
-        columns = columns_of(target.kind, target.version)
+        columns = columns_of(target.kind, target.version, api.store)
         objects = (record.decode() for record in page.records)
         return _json(table(columns, objects, api.store.now(), metadata=meta, include=include))
     if form == "PartialObjectMetadataList":
@@ -143,7 +146,8 @@ def _renderer(api: Api, target: Target, request: Request) -> Callable[[Record], 
         return lambda record: msgspec.json.encode(partial_metadata(record.decode()))
     if form != "Table":
         return lambda record: _versioned(target, record)
-    columns, include = columns_of(target.kind, target.version), request.query_params.get("includeObject", "Metadata")
+    columns = columns_of(target.kind, target.version, api.store)
+    include = request.query_params.get("includeObject", "Metadata")
     headed = [True]
 
     def render(record: Record) -> bytes:
@@ -162,6 +166,7 @@ async def create(api: Api, target: Target, request: Request) -> Response:
         return _json(_reviewed(target), 201)
     obj = await _object(request)
     _check_version(target, obj)
+    warnings = _unknown_fields(target, request, obj)
     created = api.store.create(
         target.kind.resource,
         target.namespace,
@@ -169,7 +174,7 @@ async def create(api: Api, target: Target, request: Request) -> Response:
         manager=_manager(request),
         dry_run=dry_run(request.query_params),
     )
-    return _shown(api, target, request, created, 201)
+    return _with_warnings(_shown(api, target, request, created, 201), warnings)
 
 
 def _reviewed(target: Target) -> Object:
@@ -216,6 +221,7 @@ async def replace(api: Api, target: Target, request: Request) -> Response:
     meta = obj.setdefault("metadata", {})
     if not isinstance(meta, dict) or meta.setdefault("name", target.name) != target.name:
         raise bad_request(f"the name in the object does not match the name on the URL ({target.name})")
+    warnings = _unknown_fields(target, request, obj)
     written = api.store.update(
         target.kind.resource,
         target.namespace,
@@ -224,14 +230,16 @@ async def replace(api: Api, target: Target, request: Request) -> Response:
         manager=_manager(request),
         dry_run=dry_run(request.query_params),
     )
-    return _shown(api, target, request, written)
+    return _with_warnings(_shown(api, target, request, written), warnings)
 
 
 async def patch(api: Api, target: Target, request: Request) -> Response:
     how = _patch_kind(request)
     body = decode_body(request.headers.get("content-type", ""), await request.body())
+    warnings: list[str] = []
     if isinstance(body, dict):
         _check_version(target, body)
+        warnings = _unknown_fields(target, request, body) if how != "json" else []
     query = request.query_params
     known = api.store.find(target.kind.resource, target.namespace, target.name) is not None
     written = api.store.patch(
@@ -245,7 +253,7 @@ async def patch(api: Api, target: Target, request: Request) -> Response:
         force=flag(query, "force"),
         dry_run=dry_run(query),
     )
-    return _shown(api, target, request, written, 200 if known else 201)
+    return _with_warnings(_shown(api, target, request, written, 200 if known else 201), warnings)
 
 
 async def delete(api: Api, target: Target, request: Request) -> Response:
@@ -331,6 +339,21 @@ def _check_version(target: Target, obj: Mapping[str, Any]) -> None:
         raise bad_request(
             f"the API version in the data ({said}) does not match the expected API version ({target.api_version})"
         )
+
+
+def _unknown_fields(target: Target, request: Request, obj: Mapping[str, Any]) -> list[str]:
+    """What `fieldValidation` asks: refuse unknown fields (Strict), name them (Warn), or say nothing."""
+    asked = request.query_params.get("fieldValidation", "")
+    if asked == "Strict":
+        refuse_unknown_fields(target.kind, {"apiVersion": target.api_version} | dict(obj))
+    return unknown_fields(target.kind, obj) if asked == "Warn" else []
+
+
+def _with_warnings(response: Response, unknown: list[str]) -> Response:
+    """RFC 7234 warning headers, which kubectl prints."""
+    for path in unknown:
+        response.headers.append("Warning", f'299 - "unknown field \\"{path}\\""')
+    return response
 
 
 async def _delete_options(request: Request) -> dict[str, Any]:
