@@ -97,18 +97,18 @@ class Need:
         self.key: Hashable = (to_json(wish), tuple((c.attribute, c.distinct) for c in self.parts))
         self._grants = grants.setdefault(self.key, {})
 
-    def selects(self, template: Template, name: str, gates: Gates) -> bool:
+    def selects(self, template: Template, gates: Gates) -> bool:
         """Whether the device is one the request means, whatever is taken. Raises SelectorError."""
         if template.device.binding_conditions and not gates.binding:
             return False
-        return self.matcher.matches(template.view, name)
+        return self.matcher.matches(template.view)
 
-    def grant(self, template: Template, name: str, gates: Gates) -> Grant | None:
+    def grant(self, template: Template, gates: Gates) -> Grant | None:
         """What a device of this template would give; None if it never can. Raises SelectorError."""
         known = self._grants.get(template.id, ...)
         if known is ...:
             try:
-                known = self._granted(template, name, gates)
+                known = self._granted(template, gates)
             except SelectorError as failure:
                 known = failure
             self._grants[template.id] = known
@@ -116,8 +116,8 @@ class Need:
             raise known
         return known
 
-    def _granted(self, template: Template, name: str, gates: Gates) -> Grant | None:
-        if not self.selects(template, name, gates) or (template.device.consumes_counters and not gates.partitionable):
+    def _granted(self, template: Template, gates: Gates) -> Grant | None:
+        if not self.selects(template, gates) or (template.device.consumes_counters and not gates.partitionable):
             return None
         amounts = self.amounts(template) if gates.consumable else ()
         if amounts is None or (gates.taints and _repelled(template.device.taints, self.spec.tolerations)):
@@ -230,9 +230,7 @@ def _alternatives(
     for name, _, spec in options:
         own = name.rpartition("/")[2]
         _validate(f"claim {claim}, request {own}", name, spec, classes, gates)
-        matcher = Matcher(
-            spec.device_class_name, classes[spec.device_class_name].spec.selectors, claim, spec.selectors, gates
-        )
+        matcher = Matcher(spec.device_class_name, classes[spec.device_class_name].spec.selectors, claim, spec.selectors)
         bound = tuple((i, c) for i, c in constraints if c.covers(request.name, name))
         needs.append(Need(index, name, spec, matcher, bound, grants))
     return tuple(needs)

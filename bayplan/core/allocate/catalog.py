@@ -113,7 +113,7 @@ class Catalog:
         drivers = sorted({s.spec.driver for s in slices})
         self._machines.widen(frozenset(("attributes", d, n) for d in drivers for n in DESCRIPTIVE))
         for name in sorted(classes):
-            self._machines.widen(Matcher(name, classes[name].spec.selectors, "", (), self._gates).reads())
+            self._machines.widen(Matcher(name, classes[name].spec.selectors, "", ()).reads())
         self._inventory = Inventory(Pools(slices, taint_rules, self._gates), nodes, self._machines)
         self._offers = Offers(self._machines, self._gates)
         self.epoch = 0

@@ -58,14 +58,14 @@ class Offers:
     def grant(self, need: Need, template: Template) -> Grant | None:
         """What a device of this template gives; None where it never can, or a selector fails."""
         try:
-            return need.grant(template, "", self.gates)
+            return need.grant(template, self.gates)
         except SelectorError:
             return None
 
     def fails(self, need: Need, template: Template) -> bool:
         """Whether a selector fails on devices of this template."""
         try:
-            need.grant(template, "", self.gates)
+            need.grant(template, self.gates)
         except SelectorError:
             return True
         return False

@@ -63,7 +63,7 @@ def _complaint(need: Need, templates: Iterable[Template], gates: Gates) -> str:
     failure, selected = "", False
     for template in templates:
         try:
-            if need.selects(template, "", gates):
+            if need.selects(template, gates):
                 selected = True
                 if not gates.consumable or need.amounts(template) is not None:
                     return ""

@@ -135,8 +135,10 @@ class Search:
             return False
         if not self._constrained(need, found[3]):
             if self._upstream:
-                text = f"cannot add device {self._name(slot, device)} because a claim constraint would not be satisfied"
-                raise AllocationError(f"{self._sizes.where(need)}: {text}")
+                where, name = self._sizes.where(need), self._board.name(slot, device)
+                raise AllocationError(
+                    f"{where}: cannot add device {name} because a claim constraint would not be satisfied"
+                )
             return False
         return self._try(at, need, found, partial(self._take_all, at, need, k + 1))
 
@@ -213,10 +215,10 @@ class Search:
         if self._marked(need, slot, device) or (state.busy >> device & 1 and not need.admin):
             return None
         try:
-            grant = need.grant(template, self._name(slot, device), self._offers.gates)
-        except SelectorError:
+            grant = need.grant(template, self._offers.gates)
+        except SelectorError as failure:
             if self._upstream:
-                raise
+                raise failure.on(self._board.name(slot, device), self._offers.gates) from None
             return None
         if grant is None:
             return None
@@ -265,9 +267,6 @@ class Search:
                 candidate = self._candidate(need, slot, device, 0)
                 if candidate is not None:
                     yield candidate
-
-    def _name(self, slot: int, device: int) -> str:
-        return self._board.name(slot, device) if self._upstream else ""
 
     # --- constraints ---------------------------------------------------------------------------------------------
 

@@ -19,6 +19,21 @@ from bayplan.model.semver import Semver, SemverError
 class SelectorError(Exception):
     """A selector that does not compile, or fails on a device; the message is upstream's."""
 
+    def __init__(self, where: str, why: str, device: str = "") -> None:
+        super().__init__(f"{where} on device {device}: {why}" if device else f"{where}: {why}")
+        self._where, self._why = where, why
+
+    def on(self, device: str, gates: Gates) -> SelectorError:
+        """The same, naming the device where upstream does (since 1.37)."""
+        return SelectorError(self._where, self._why, device) if gates.release >= (1, 37) else self
+
+
+class CompileError(SelectorError):
+    """A selector that does not compile, on whatever device."""
+
+    def on(self, device: str, gates: Gates) -> SelectorError:
+        return self
+
 
 def unsupported(device: Device, gates: Gates) -> str:
     """The first attribute whose value no selector can read; "" when there is none."""
@@ -72,14 +87,8 @@ class Matcher:
     """The selectors of a class and of a request, in that order."""
 
     def __init__(
-        self,
-        class_name: str,
-        of_class: Iterable[DeviceSelector],
-        claim: str,
-        own: Iterable[DeviceSelector],
-        gates: Gates,
+        self, class_name: str, of_class: Iterable[DeviceSelector], claim: str, own: Iterable[DeviceSelector]
     ) -> None:
-        self._release = gates.release
         self._steps = [
             (f"{where}: selector #{i}", _compiled(selector.cel.expression if selector.cel else ""))
             for where, selectors in ((f"class {class_name}", of_class), (f"claim {claim}", own))
@@ -102,15 +111,14 @@ class Matcher:
             paths.update(r for r in found if r[0] == "attributes")
         return frozenset(paths)
 
-    def matches(self, device: cel.DeviceView, name: str) -> bool:
-        """Whether a device matches; `name` is for messages. Raises SelectorError."""
-        on = f" on device {name}" if self._release >= (1, 37) and name else ""
+    def matches(self, device: cel.DeviceView) -> bool:
+        """Whether a device matches. Raises SelectorError."""
         for where, selector in self._steps:
             if isinstance(selector, str):
-                raise SelectorError(f"{where}: CEL compile error: {selector}")
+                raise CompileError(where, f"CEL compile error: {selector}")
             try:
                 if not selector.matches(device):
                     return False
             except cel.EvalError as failure:
-                raise SelectorError(f"{where}{on}: CEL runtime error: {failure}") from failure
+                raise SelectorError(where, f"CEL runtime error: {failure}") from failure
         return True

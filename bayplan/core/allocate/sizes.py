@@ -64,11 +64,11 @@ class Sizes:
         state = self._board.slots[slot].state
         template = state.kind.templates[device]
         try:
-            if not need.selects(template, self._board.name(slot, device) if self._strict else "", self._gates):
+            if not need.selects(template, self._gates):
                 return False
-        except SelectorError:
+        except SelectorError as failure:
             if self._strict:
-                raise
+                raise failure.on(self._board.name(slot, device), self._gates) from None
             return False
         amounts = need.amounts(template) if self._gates.consumable else ()
         if amounts is None:
