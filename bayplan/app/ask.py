@@ -33,10 +33,10 @@ def why(seen: Observed, name: str, namespace: str) -> tuple[Why, ...] | Unknown:
 def queue(seen: Observed, namespace: str, *, everything: bool) -> QueueView:
     """Who waits, with the starts the scheduler wrote on them; where it wrote none, they are worked out here."""
     plan = decide(seen.snapshot, Policy(), now_s=seen.now_s)
-    starts = seen.starts
-    if not starts and plan.held():
+    starts, held = seen.starts, plan.held()
+    if held and not any(h.workload in starts for h in held):
         found = forecast(seen.snapshot, Policy(), now_s=seen.now_s)
-        starts = {key: start.at_s for key, start in found.items()}
+        starts = starts | {key: start.at_s for key, start in found.items()}
     return queue_view(seen.snapshot, plan, starts, now_s=seen.now_s, namespace=namespace, everything=everything)
 
 

@@ -92,8 +92,8 @@ def test_why_of_nobody_offers_the_names_that_come_near(busy: Scene) -> None:
 def test_queue_shows_who_waits_and_until_when(busy: Scene) -> None:
     assert says(busy, "queue") == expected("""
         #  WORKLOAD   QUEUE   NEEDS                       SINCE  START  WHY
-        1  train-two  team-a  2 pods × 8 GPU in one rack    0 s  12:30  queue team-a has 8 of 24 GPU (h100) free, 16 asked; held
-                                                                        by train-llama (16), sweep-17 (8)
+        1  train-two  team-a  2 pods × 8 GPU in one rack    0 s  12:30  queue team-a has 8 of 24 GPU (h100) free, 16
+                                                                        asked; held by train-llama (16), sweep-17 (8)
 
         1 workload waiting, 3 running
         """)
