@@ -26,8 +26,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+def scene(tmp_path: Path) -> Iterator[Scene]:
     """Two racks of two H100 nodes, an A100 node with shareable cards, two teams."""
     with playing(tmp_path) as made:
-        monkeypatch.setenv("BAYPLAN_KUBECONFIG", str(made.kubeconfig))
         yield made

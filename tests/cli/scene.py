@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import yaml
 
@@ -75,7 +77,11 @@ class Scene:
         """Runs `bayplan LINE` against this cluster."""
         self._write_kubeconfig()
         out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
+        with (
+            patch.dict(os.environ, BAYPLAN_KUBECONFIG=str(self.kubeconfig)),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
             code = main(shlex.split(line))
         return Ran(code, out.getvalue(), err.getvalue())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bayplan.cli import main
 from tests.cli.scene import FLEET, Scene, playing
 
 JOB = """
@@ -38,7 +39,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 def scene(cluster: Scene, monkeypatch: pytest.MonkeyPatch) -> Scene:
     """One cluster for all: bad input leaves it as it was."""
     monkeypatch.chdir(cluster.folder)
-    monkeypatch.setenv("BAYPLAN_KUBECONFIG", str(cluster.kubeconfig))
     (cluster.folder / "fleet.yaml").write_text(FLEET)
     cluster.bayplan("queue")
     return cluster
@@ -169,9 +169,9 @@ def test_a_wrong_kubeconfig_is_told_by_its_field(scene: Scene, config: str, code
     assert_told(scene, "queue --kubeconfig kube", told, code)
 
 
-def test_no_cluster_at_all_is_exit_code_3(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BAYPLAN_KUBECONFIG")
-    assert_told(scene, "queue", "no cluster: start one with `bayplan up`", 3)
+def test_no_cluster_at_all_is_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["queue"]) == 3
+    assert capsys.readouterr().err.startswith("bayplan: no cluster: start one with `bayplan up`")
 
 
 def test_what_the_api_refuses_is_told_in_its_own_words(scene: Scene) -> None:

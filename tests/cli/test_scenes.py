@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from textwrap import dedent
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.cli.scene import Scene
+from tests.cli.scene import Scene, playing
 
 LLAMA = "run --gpus 8 --nodes 2 --topology rack --required -q team-a --runtime 2h --name train-llama -- python train.py"
 SWEEP = "run --gpus 8 -q team-b --runtime 30min --name sweep-17 -- python sweep.py"
@@ -15,16 +16,34 @@ CHAT = "run --gpu-memory 12Gi -q team-b --priority production --runtime 8h --nam
 SECOND = "run --gpus 8 --nodes 2 --topology rack --required -q team-a --runtime 1h --name train-two -- python train.py"
 
 
-@pytest.fixture
-def busy(scene: Scene) -> Scene:
-    """Ten past twelve: two racks half full, a service on a slice, and a second gang that found no quota."""
+def played(scene: Scene) -> Scene:
+    """Eleven past twelve: two racks half full, a service on a slice, and a second gang that found no quota."""
     for line in (LLAMA, SWEEP, CHAT):
         assert scene.bayplan(line).code == 0
         scene.settle()
     scene.pass_time(600)
     assert scene.bayplan(SECOND).code == 0
-    scene.settle()
+    scene.pass_time(60)
     return scene
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with playing(tmp_path_factory.mktemp("still")) as scene:
+        yield played(scene)
+
+
+@pytest.fixture
+def busy(still: Scene, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """The scene, to be looked at and left as it is."""
+    monkeypatch.chdir(still.folder)
+    return still
+
+
+@pytest.fixture
+def moving(scene: Scene) -> Scene:
+    """The same scene, to be changed."""
+    return played(scene)
 
 
 def says(scene: Scene, line: str, code: int = 0) -> str:
@@ -51,7 +70,6 @@ def test_run_creates_a_job_with_its_claim_and_says_where_it_starts(scene: Scene)
 
 
 def test_why_names_need_best_holders_start_and_remedies_in_this_order(busy: Scene) -> None:
-    busy.pass_time(60)
     assert says(busy, "why train-two") == expected("""
         train-two waits in team-a, for 60 s                                           WaitingForQuota · now, not never
           needs    2 pods × 8 GPU in one rack
@@ -67,11 +85,11 @@ def test_why_names_need_best_holders_start_and_remedies_in_this_order(busy: Scen
 
 def test_why_of_a_running_gang_tells_nodes_devices_and_its_end(busy: Scene) -> None:
     assert says(busy, "why job/train-llama") == expected("""
-        train-llama runs in team-a, for 10 min
+        train-llama runs in team-a, for 11 min
           needs  2 pods × 8 GPU in one rack
           where  1 pod on h100-000: gpu-0…gpu-7
                  1 pod on h100-001: gpu-0…gpu-7
-          ends   about 14:00, in 1 h 50
+          ends   about 14:00, in 1 h 49
         """)
 
 
@@ -79,9 +97,9 @@ def test_why_of_a_service_tells_its_share_of_the_card(busy: Scene) -> None:
     assert "where  1 pod on a100-000: gpu-0 (12Gi memory)" in says(busy, "why chat")
 
 
-def test_why_of_something_over_tells_how_it_ended(busy: Scene) -> None:
-    busy.pass_time(3600)
-    assert says(busy, "why sweep-17").startswith("sweep-17 succeeded at 12:30, 40 min ago")
+def test_why_of_something_over_tells_how_it_ended(moving: Scene) -> None:
+    moving.pass_time(3600)
+    assert says(moving, "why sweep-17").startswith("sweep-17 succeeded at 12:30, 41 min ago")
 
 
 def test_why_of_nobody_offers_the_names_that_come_near(busy: Scene) -> None:
@@ -92,7 +110,7 @@ def test_why_of_nobody_offers_the_names_that_come_near(busy: Scene) -> None:
 def test_queue_shows_who_waits_and_until_when(busy: Scene) -> None:
     assert says(busy, "queue") == expected("""
         #  WORKLOAD   QUEUE   NEEDS                       SINCE  START  WHY
-        1  train-two  team-a  2 pods × 8 GPU in one rack    0 s  12:30  queue team-a has 8 of 24 GPU (h100) free, 16
+        1  train-two  team-a  2 pods × 8 GPU in one rack   60 s  12:30  queue team-a has 8 of 24 GPU (h100) free, 16
                                                                         asked; held by train-llama (16), sweep-17 (8)
 
         1 workload waiting, 3 running
@@ -149,7 +167,6 @@ def test_plan_tells_what_a_file_would_come_to_and_changes_nothing(busy: Scene) -
 
 
 def test_plan_of_what_must_wait_answers_no(busy: Scene) -> None:
-    busy.pass_time(60)
     line = "run --gpus 8 -N 2 --topology rack --required -q team-a --dry-run --name more -- x"
     (busy.folder / "job.yaml").write_text(busy.bayplan(line).out)
     told = says(busy, "plan job.yaml", code=1)
@@ -164,10 +181,10 @@ def test_plan_tells_whom_it_would_end(busy: Scene) -> None:
     assert told.splitlines()[-1] == "  evicts 1 workload: train-llama"
 
 
-def test_run_waits_for_the_end_and_follows_the_log(busy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_waits_for_the_end_and_follows_the_log(moving: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of this scene moves whenever somebody waits."""
-    monkeypatch.setattr("threading.Event.wait", lambda self, seconds=None: busy.pass_time(30))
-    ran = busy.bayplan("run --gpus 1 -q team-b --runtime 1min --name quick --logs -- python -V")
+    monkeypatch.setattr("threading.Event.wait", lambda self, seconds=None: moving.pass_time(30))
+    ran = moving.bayplan("run --gpus 1 -q team-b --runtime 1min --name quick --logs -- python -V")
     assert ran.code == 0
     assert ran.out.splitlines()[-1].endswith("exit code 0")
     assert ran.err.splitlines() == ["quick waits", "quick runs, 1 of 1 pods", "quick has finished"]
@@ -179,11 +196,12 @@ def test_run_waits_for_the_end_and_follows_the_log(busy: Scene, monkeypatch: pyt
         ("queue", "Queue", {"now_s", "rows", "waiting", "running"}),
         ("why train-two", "WhyList", {"items"}),
         ("map", "Map", {"levels", "racks", "gangs", "totals", "teams"}),
-        ("run --gpus 1 -q team-b --name one -- x", "Submitted", {"created", "name", "plan"}),
+        ("plan one.yaml", "Plan", {"starts", "answers", "evicted"}),
         ("run --gpus 1 -q team-b --name one --dry-run -- x", "List", {"items"}),
     ],
 )
 def test_json_has_a_kind_and_every_field(busy: Scene, line: str, kind: str, keys: set[str]) -> None:
+    (busy.folder / "one.yaml").write_text(busy.bayplan("run --gpus 1 -q team-b --name one --dry-run -- x").out)
     verb, _, rest = line.partition(" ")
     told = busy.bayplan(f"{verb} -o json {rest}").json
     assert told.keys() == keys | {"apiVersion", "kind"}
