@@ -13,8 +13,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import TypeAlias
 
+from bayplan.core import scarcity
 from bayplan.core.book import Book, NodeView, Option
 from bayplan.core.stock import Mix, Stock
 
@@ -36,11 +38,13 @@ def stranding(book: Book, mix: Mix) -> Score:
     equal nodes one already in use is taken, so that nodes stay whole.
     """
     stock = Stock(book, mix)
+    prices = cache(lambda: scarcity.prices(book, mix))
 
     def score(before: int, shape: int, option: Option) -> int:
         now, after = stock.loss(before), stock.loss(option.after)
         gain = (NEXT * (now.next - after.next) + FILL * (now.filled - after.filled)) / (NEXT + FILL) / stock.scale
-        price = SCARCITY * stock.price(before) * (now.free - after.free) / WHOLE
+        taken = now.free - after.free
+        price = SCARCITY * prices().get(book.node_class_of(before), 0) * taken / WHOLE if taken else 0.0
         return 2 * _graded(gain - price) + (book.view(before).pods > 0)
 
     return score

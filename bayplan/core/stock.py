@@ -2,13 +2,11 @@
 
 Measured in thousandths of a GPU, as a loss: what is free on a node but of no use. Two measures, each an expectation
 over the mix: `next`, to one more pod (fragmentation as in Weng et al., USENIX ATC 2023), and `filled`, to as many pods
-of one shape as still fit, CPU and memory included. And a price per class of nodes: by how much more it is wanted than
-the fleet on average, when every shape spreads over all nodes it may run on.
+of one shape as still fit, CPU and memory included.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple, TypeAlias
 
 from bayplan.core.allocate import NO_WORTH, Worth
@@ -20,9 +18,6 @@ Mix: TypeAlias = tuple[tuple[int, int], ...]
 WHOLE = 1000
 COVER_PERCENT = 95  # the most frequent shapes up to this part of the mix count; the tail is noise (FGD's figure)
 SHAPES_MAX = 64
-ROUNDS = 60  # of the damped balance of loads; it moves by less than a thousandth after 40
-SHARPNESS = 4  # how decidedly a flexible shape keeps off loaded classes
-DAMPING = 0.25
 
 
 class Loss(NamedTuple):
@@ -41,7 +36,7 @@ class _Asked(NamedTuple):
 
 
 class Stock:
-    """Losses and prices under one mix, remembered per node state.
+    """Losses under one mix, remembered per node state.
 
     `whole_share` is the percentage of the mix that is taken to be whole GPUs, whatever the mix says.
     """
@@ -50,7 +45,7 @@ class Stock:
         self._book = book
         self._asked = tuple(
             _Asked(weight * (100 - whole_share), shape, book.needs(shape), book.ask(shape))
-            for weight, shape in _typical(_merged(book, mix))
+            for weight, shape in _typical(merged(book, mix))
         )
         self._asks = tuple(dict.fromkeys(a.ask for a in self._asked))
         asked = sum(a.weight for a in self._asked)
@@ -58,7 +53,6 @@ class Stock:
         self.scale = max(1, asked + self._whole_weight)
         self._losses: dict[int, Loss] = {}
         self._devices: dict[tuple[int, int], tuple[tuple[int, ...], tuple[Worth, ...]]] = {}
-        self._prices: dict[int, int] | None = None
 
     def loss(self, sig: int) -> Loss:
         """What is free on a node in this state, and lost."""
@@ -99,44 +93,8 @@ class Stock:
             known = self._devices[kind, state] = gpus, tuple(by_ask.get(a.ask, NO_WORTH) for a in self._asked)
         return known
 
-    # --- prices --------------------------------------------------------------------------------------------------
 
-    def price(self, sig: int) -> int:
-        """By how many thousandths of itself the class of this node is more loaded than the fleet (may be below 0)."""
-        if self._prices is None:
-            self._prices = self._balanced()
-        return self._prices.get(self._book.node_class_of(sig), 0)
-
-    def _balanced(self) -> dict[int, int]:
-        """Prices of the node classes that have GPUs; all 0 while every shape may run on all of them."""
-        supply: dict[int, int] = {}
-        runs: dict[int, frozenset[int]] = {}
-        demand = [0] * len(self._asked)
-        for cls, nodes in sorted(self._book.nodes_per_class().items()):
-            sig = self._book.empty_of(cls)
-            gpus, served = self._served(self._book.kind(sig), self._book.state(sig))
-            if not gpus:
-                continue
-            supply[cls] = nodes * sum(gpus)
-            able = [i for i, s in enumerate(served) if s.pods and self._fits(sig, self._asked[i])]
-            runs[cls] = frozenset(able)
-            for i in able:
-                demand[i] = self._asked[i].weight * served[i].milli_each
-        groups = _alike(runs, supply)
-        if len(groups) < 2:
-            return {}
-        amounts = {able: sum(supply[c] for c in classes) for able, classes in groups}
-        loads = _spread_out(demand, amounts)
-        return {cls: loads[able] for able, classes in groups for cls in classes}
-
-    def _fits(self, empty: int, asked: _Asked) -> bool:
-        free = self._book.free(empty)
-        return self._book.admits(self._book.node_class_of(empty), asked.shape) and all(
-            amount <= free[i] for i, amount in asked.needs
-        )
-
-
-def _merged(book: Book, mix: Mix) -> Mix:
+def merged(book: Book, mix: Mix) -> Mix:
     """The mix with shapes that differ in memory alone counted as their most frequent one: GPU nodes run out of CPU."""
     weights: dict[object, int] = {}
     best: dict[object, tuple[int, int]] = {}
@@ -159,37 +117,3 @@ def _typical(mix: Mix) -> list[tuple[int, int]]:
         chosen.append((weight, shape))
         covered += weight
     return chosen
-
-
-def _alike(runs: dict[int, frozenset[int]], supply: dict[int, int]) -> list[tuple[frozenset[int], list[int]]]:
-    """Node classes that may run the same shapes, as one."""
-    groups: dict[frozenset[int], list[int]] = {}
-    for cls in supply:
-        groups.setdefault(runs[cls], []).append(cls)
-    return list(groups.items())
-
-
-def _spread_out(demand: list[int], supply: dict[frozenset[int], int]) -> dict[frozenset[int], int]:
-    """Load of each group above the fleet's mean, in thousandths, once flexible demand keeps off loaded groups.
-
-    Demand above supply is scaled down to it: beyond full, more of the same changes no preference.
-    """
-    groups = list(supply)
-    wanted: dict[tuple[int, ...], int] = {}
-    for i, amount in enumerate(demand):
-        where = tuple(g for g, able in enumerate(groups) if i in able)
-        if where and amount:
-            wanted[where] = wanted.get(where, 0) + amount
-    offered, asked = [supply[g] for g in groups], sum(wanted.values())
-    scale = min(1.0, sum(offered) / asked) if asked else 0.0
-    loads = [1.0] * len(groups)
-    for _ in range(ROUNDS):
-        given = [0.0] * len(groups)
-        for where, amount in wanted.items():
-            pull = [offered[g] * math.exp(-SHARPNESS * loads[g]) for g in where]
-            whole = sum(pull)
-            for g, part in zip(where, pull, strict=True):
-                given[g] += amount * scale * part / whole
-        loads = [old + DAMPING * (new / have - old) for old, new, have in zip(loads, given, offered, strict=True)]
-    mean = sum(load * have for load, have in zip(loads, offered, strict=True)) / sum(offered)
-    return {g: round(WHOLE * (load - mean)) for g, load in zip(groups, loads, strict=True)}
