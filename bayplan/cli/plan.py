@@ -23,7 +23,7 @@ from bayplan.cli.common import (
     show,
     show_json,
 )
-from bayplan.cli.why import why_answer
+from bayplan.cli.why import alike, why_answer
 from bayplan.cli.words import count, listed
 
 ANSWERS_MAX = 6
@@ -49,13 +49,12 @@ def plan(
 
 def show_plan(view: PlanView) -> None:
     """The answers, those that would wait first, and what the whole would mean."""
-    ordered = sorted(view.answers, key=lambda a: a.state == "starting")
+    ordered = sorted(alike(view.answers), key=lambda a: a.state == "starting")
     for i, answer in enumerate(ordered[:ANSWERS_MAX]):
         show(*([Text()] if i else []), why_answer(answer, console().width, planned=True))
-    starting = sum(1 for a in view.answers if a.state == "starting")
-    left = len(ordered) - ANSWERS_MAX
-    if left > 0:
-        show(Text(f"and {left} more: {starting} of {len(ordered)} would start now", style="dim"))
+    if len(ordered) > ANSWERS_MAX:
+        starting = sum(1 for a in view.answers if a.state == "starting")
+        show(Text(f"and more: {starting} of {len(view.answers)} workloads would start now", style="dim"))
     if view.evicted:
         victims = f"{count(len(view.evicted), 'workload')}: {listed(view.evicted)}"
         show(Text().append("  evicts ", style="bold yellow").append(victims))

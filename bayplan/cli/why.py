@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -44,10 +45,33 @@ def why(
     if output is Output.json:
         show_json("WhyList", {"items": found})
         return
-    for i, answer in enumerate(found[:ANSWERS_MAX]):
+    shown = alike(found)
+    for i, answer in enumerate(shown[:ANSWERS_MAX]):
         show(*([Text()] if i else []), why_answer(answer, console().width))
-    if len(found) > ANSWERS_MAX:
-        show(Text(), Text(f"{len(found) - ANSWERS_MAX} more are called that", style="dim"))
+    if len(shown) > ANSWERS_MAX:
+        show(Text(), Text(f"{len(shown) - ANSWERS_MAX} more are called that", style="dim"))
+
+
+def alike(answers: Iterable[Why]) -> list[Why]:
+    """The answers, those that differ only in name and place as one: `chat-0 (6 alike)`."""
+    groups: dict[tuple[object, ...], list[Why]] = {}
+    for answer in answers:
+        key = (answer.state, answer.namespace, answer.queue, answer.needs, answer.reason, answer.best, answer.since_s)
+        groups.setdefault(key if answer.state not in ("succeeded", "failed") else (answer,), []).append(answer)
+    return [_as_one(group) for group in groups.values()]
+
+
+def _as_one(group: list[Why]) -> Why:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    pods: dict[str, int] = {}
+    devices: dict[str, tuple[str, ...]] = {}
+    for spot in (spot for answer in group for spot in answer.where):
+        pods[spot.node] = pods.get(spot.node, 0) + spot.pods
+        devices[spot.node] = devices.get(spot.node, ()) + spot.devices
+    where = tuple(Spot(node, many, devices[node]) for node, many in pods.items())
+    return msgspec.structs.replace(first, name=f"{first.name} ({len(group)} alike)", where=where)
 
 
 def why_answer(answer: Why, width: int, *, planned: bool = False) -> RenderableType:

@@ -65,7 +65,15 @@ def listed(names: Sequence[str], most: int = 4) -> str:
 
 
 def folded(names: Sequence[str]) -> str:
-    """Devices in order, runs joined: `gpu-0…gpu-7` for eight of a row, `2 × gpu-0` for one given twice."""
+    """Devices in order, runs joined: `gpu-0…gpu-7` for eight of a row, `6 × gpu-0 (12Gi memory)` for shares of one."""
+    by_share: dict[str, list[str]] = {}
+    for name in names:
+        device, space, share = name.partition(" ")
+        by_share.setdefault(space + share, []).append(device)
+    return ", ".join(_run(devices) + share for share, devices in by_share.items())
+
+
+def _run(names: Sequence[str]) -> str:
     parts: list[str] = []
     run: list[str] = []
     for name in [*names, ""]:

@@ -102,12 +102,12 @@ def why_view(seen: Observed, policy: Policy, name: str, *, namespace: str = "") 
 
 
 def _named(snapshot: Snapshot, name: str, namespace: str) -> list[Workload]:
+    """Who is called that; else the pods of a Deployment that is."""
     wanted, pods = name.lower(), _pods(snapshot)
-    return [
-        w
-        for w in snapshot.workloads.values()
-        if namespace in ("", w.namespace) and wanted in calls(w, tuple(pods.get(w.key, ())))
-    ]
+    there = [w for w in snapshot.workloads.values() if namespace in ("", w.namespace)]
+    exact = [w for w in there if wanted in calls(w, tuple(pods.get(w.key, ())))]
+    stem = wanted.removeprefix("deployment/") + "-"
+    return exact or [w for w in there if kind_of(w) == "Pod" and called(w).startswith(stem)]
 
 
 def _is_called(ended: Ended, name: str) -> bool:
