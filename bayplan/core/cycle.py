@@ -91,7 +91,7 @@ class Cycle:
         return bound < workload.count
 
     def _usage(self, admitted: Iterable[Workload]) -> tuple[Quotas, list[Running]]:
-        quotas, running = Quotas(self.snapshot), []
+        charged, running = [], []
         for workload in admitted:
             admission = workload.admission
             assert admission is not None
@@ -101,11 +101,11 @@ class Cycle:
                 flavors = {s.name: dict(s.flavors) for s in admission.pod_sets}
                 charges = self.tariff.charges(queue, workload, flavors)
                 charges = _sum(charges, self._open_ended(workload, flavors))
-                quotas = quotas.adding(admission.cluster_queue, charges)
+                charged.append((admission.cluster_queue, charges))
             pods = tuple(p for p in self.pods.get(workload.key, ()) if p.node)
             since = max(0, self.now_s - admission.admitted_s)
             running.append(Running(workload, pods, charges, since * max(1, self._devices(pods))))
-        return quotas, running
+        return Quotas(self.snapshot).adding(*charged), running
 
     def _devices(self, pods: tuple[Pod, ...]) -> int:
         """Devices these pods hold, by claim and by extended resource."""
@@ -238,6 +238,11 @@ class Cycle:
             if refused is not None:
                 return refused
         for pod_set in workload.pod_sets:
+            for claim in pod_set.template.claims:
+                if claim.template is None and (not claim.claim or claim.claim not in self.held):
+                    return Misconfigured(
+                        f"spec.resourceClaims[{claim.name}]", "its ResourceClaim or template is not there"
+                    )
             problem = self.placer.book.problem(self.placer.book.shape(pod_set.template))
             if problem is not None:
                 return problem
@@ -315,14 +320,14 @@ class Cycle:
                 )
             )
             if leaver.admission and leaver.admission.cluster_queue:
-                self.quotas = self.quotas.removing(leaver.admission.cluster_queue, victim.charges)
+                self.quotas = self.quotas.removing((leaver.admission.cluster_queue, victim.charges))
         self.preemption.gone(v.workload.key for v, _ in found.victims)
         self._reserve(workload, asks, found, tuple(v.workload.key for v, _ in found.victims))
 
     def _reserve(self, workload: Workload, asks: Preemptor, found: Eviction, victims: tuple[str, ...]) -> None:
         """Keeps the quota and the nodes of a preemptor until its victims have gone."""
         if asks.queue:
-            self.quotas = self.quotas.adding(asks.queue, asks.charges)
+            self.quotas = self.quotas.adding((asks.queue, asks.charges))
         self.placer.fleet.close({p.node for group in found.placement.puts for p in group})
         self._hold(workload, WaitingForPreemptedWorkloads(victims=victims, domain=found.placement.domain))
 
@@ -337,7 +342,7 @@ class Cycle:
     def _place(self, workload: Workload, found: Placement, assignment: Assignment, queue: str) -> None:
         self.placer.fleet.absorb(found.trial)
         if queue and workload.admission is None:
-            self.quotas = self.quotas.adding(queue, assignment.charges)
+            self.quotas = self.quotas.adding((queue, assignment.charges))
         pods: list[PodPlacement] = []
         fresh = {s.name: self._indexes(workload, s) for s in workload.pod_sets}
         for need, members, puts in zip(*assignment.wanted, found.puts, strict=True):

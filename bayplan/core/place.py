@@ -60,6 +60,7 @@ class Placer:
         self._score = score
         self._best: dict[int, dict[int, tuple[int, Option] | None]] = {}
         self._failed: dict[tuple[Need, ...], TopologyPlacementFailed] = {}
+        self._empty: dict[int, dict[int, int]] = {}
         self._never: dict[Need, TopologyPlacementFailed | None] = {}
         self._reached: dict[tuple[NodeSelector, ...], frozenset[str]] = {}
 
@@ -105,15 +106,32 @@ class Placer:
 
     # --- a gang --------------------------------------------------------------------------------------------------
 
-    def place(self, needs: tuple[Need, ...], trial: Trial | None = None) -> Placement | TopologyPlacementFailed:
+    def place(self, needs: tuple[Need, ...]) -> Placement | TopologyPlacementFailed:
         """Every pod of every need, or why not. In a cycle the fleet only fills up, so a failure is remembered."""
-        fresh = trial is None
-        if fresh and needs in self._failed:
+        if needs in self._failed:
             return self._failed[needs]
-        found = _Gang(self, needs).search(trial or Trial(self.fleet))
-        if fresh and isinstance(found, TopologyPlacementFailed):
-            self._failed[needs] = found
-        return found
+        gang = _Gang(self, needs)
+        found = gang.search(Trial(self.fleet))
+        if found is not None:
+            return found
+        return self._failed.setdefault(needs, gang.why())
+
+    def fit(self, needs: tuple[Need, ...], trial: Trial) -> Placement | None:
+        """The same on top of a trial, without asking why not."""
+        return _Gang(self, needs).search(trial)
+
+    def room_if_empty(self, shape: int) -> Callable[[str], int]:
+        """How many pods of the shape a node would hold if nothing ran there."""
+        memo = self._empty.setdefault(shape, {})
+        book, sigs = self.book, self.fleet.original
+
+        def room(node: str) -> int:
+            sig = sigs[node]
+            if sig not in memo:
+                memo[sig] = book.count(book.empty(sig), shape)
+            return memo[sig]
+
+        return room
 
     def never(self, needs: tuple[Need, ...]) -> TopologyPlacementFailed | None:
         """Why a need could not be placed even if nothing ran, or None when each alone could."""
@@ -185,13 +203,12 @@ class _Gang:
     def __init__(self, placer: Placer, needs: tuple[Need, ...]) -> None:
         self.placer, self.needs = placer, needs
         self.trials = 0
-        self.failed: TopologyPlacementFailed | None = None
+        self.failed: tuple[Need, Trial] | None = None
 
-    def search(self, trial: Trial) -> Placement | TopologyPlacementFailed:
+    def search(self, trial: Trial) -> Placement | None:
         found = self._pinned(trial) or self._place(self._order(trial), trial, {})
         if found is None:
-            assert self.failed is not None
-            return self.failed
+            return None
         puts, domain, last = found
         return Placement(last, tuple(puts[i] for i in range(len(self.needs))), domain)
 
@@ -242,7 +259,7 @@ class _Gang:
             if self.trials >= TRIALS_MAX:
                 break
         if self.failed is None:
-            self.failed = self._why(need, trial)
+            self.failed = need, trial
         return None
 
     def _candidates(self, need: Need, trial: Trial) -> Iterator[tuple[Tree, Domain]]:
@@ -265,7 +282,10 @@ class _Gang:
         fitting = sorted((s for s in sized if s[0] >= need.pods), key=lambda s: (s[0], s[1].path))
         return [d for _, d in fitting[:CANDIDATES_MAX]]
 
-    def _why(self, need: Need, trial: Trial) -> TopologyPlacementFailed:
+    def why(self) -> TopologyPlacementFailed:
+        """The first need that found no place, in numbers."""
+        assert self.failed is not None, "only a search that failed is asked why"
+        need, trial = self.failed
         level = need.topology.required
         tree = self.placer.forest.tree(level) if level else self.placer.forest.default
         return explain_failure(self.placer, need, trial, tree, level)
@@ -281,16 +301,19 @@ def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level:
     """The numbers of a need that found no domain: the best one, what the nodes lack, and whether it could ever fit."""
     book = placer.book
     counts = placer.counts(trial, tree.root, need)
-    empty = _room_if_empty(placer, need)
+    empty = placer.room_if_empty(need.shape)
     domains = tree.domains(level)
     sized = [(sum(counts[n] for n in d.nodes), sum(map(empty, d.nodes)), d) for d in domains]
     ever = any(room >= need.pods for _, room, _ in sized)
     now, room, best = max(sized, key=lambda s: s[:2] if ever else (s[1], s[0]), default=(0, 0, tree.root))
     lacking: dict[str, int] = {}
+    causes: dict[int, str] = {}
     for node in tree.root.nodes:
         if not counts[node]:
             sig = trial.sig(node)
-            cause = book.cause(sig, need.shape) if sig >= 0 else "reserved"
+            if sig not in causes:
+                causes[sig] = book.cause(sig, need.shape) if sig >= 0 else "reserved"
+            cause = causes[sig]
             lacking[cause] = lacking.get(cause, 0) + 1
     return TopologyPlacementFailed(
         pod_set=need.pod_set,
@@ -303,20 +326,6 @@ def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level:
         ever=ever,
         lacking=tuple(sorted(lacking.items(), key=lambda c: (-c[1], c[0]))),
     )
-
-
-def _room_if_empty(placer: Placer, need: Need) -> Callable[[str], int]:
-    """How many pods of the need a node would hold if nothing ran there."""
-    book, sigs = placer.book, placer.fleet.original
-    memo: dict[int, int] = {}
-
-    def room(node: str) -> int:
-        sig = sigs[node]
-        if sig not in memo:
-            memo[sig] = book.count(book.empty(sig), need.shape)
-        return memo[sig]
-
-    return room
 
 
 def _spread(tree: Tree, domain: Domain, counts: dict[str, int], pods: int) -> Iterator[tuple[str, int]]:

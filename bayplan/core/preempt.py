@@ -9,15 +9,13 @@ outside queues follow PriorityClass alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bayplan.core.fleet import Trial
 from bayplan.core.place import Need, Placement, Placer
 from bayplan.core.quota import Charges, Quotas
 from bayplan.core.topology import HOSTNAME, Domain
-from bayplan.model.queue import ClusterQueue
-from bayplan.model.reason import TopologyPlacementFailed
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Pod, Workload
 
@@ -56,12 +54,16 @@ class Preemption:
 
     def __init__(self, snapshot: Snapshot, placer: Placer, running: Iterable[Running], now_s: int) -> None:
         self.snapshot, self.placer = snapshot, placer
-        self.running = {r.workload.key: r for r in running}
         self.leaving = tuple(p for _, p in sorted(snapshot.pods.items()) if p.terminating and p.node)
+        self._by_queue: dict[str, list[Running]] = {}
+        for victim in sorted(running, key=lambda r: r.cost):
+            self._by_queue.setdefault(_queue(victim), []).append(victim)
+        self._hopeless: set[tuple[object, ...]] = set()
 
     def gone(self, victims: Iterable[str]) -> None:
-        for key in victims:
-            del self.running[key]
+        """These are being ended: nobody's victims any more."""
+        keys = frozenset(victims)
+        self._by_queue = {q: [r for r in found if r.workload.key not in keys] for q, found in self._by_queue.items()}
 
     def when_left(self, asks: Preemptor, quotas: Quotas) -> Placement | None:
         """Where the preemptor would stand once pods that are already terminating have gone."""
@@ -71,11 +73,13 @@ class Preemption:
 
     def find(self, asks: Preemptor, quotas: Quotas) -> Eviction | None:
         """The cheapest victims that let the preemptor start, or None when no set would."""
-        if asks.workload.preemption_policy == "Never":
+        shape = asks.needs, asks.queue, asks.workload.priority
+        if asks.workload.preemption_policy == "Never" or shape in self._hopeless:
             return None
-        reasons = {key: self.reason(asks, r, quotas) for key, r in self.running.items()}
-        allowed = sorted((self.running[k] for k, why in reasons.items() if why), key=lambda r: r.cost)
+        reasons = self._in_the_way(asks, self._allowed(asks, quotas), quotas)
+        allowed = [r for r, _ in reasons.values()]
         if not allowed or self._room(asks, allowed) is None:
+            self._hopeless.add(shape)
             return None
         best: tuple[tuple[object, ...], list[Running], Placement] | None = None
         for inside in self._by_domain(asks, allowed, quotas):
@@ -89,31 +93,50 @@ class Preemption:
             if found is None:
                 return None
             best = (), found[0], found[1]
-        return Eviction(tuple((r, reasons[r.workload.key]) for r in best[1]), best[2])
+        return Eviction(tuple(reasons[r.workload.key] for r in best[1]), best[2])
 
-    def reason(self, asks: Preemptor, victim: Running, quotas: Quotas) -> str:
-        """Kueue's word for why the preemptor may end the victim; `""` when it may not."""
-        mine, theirs = asks.workload, victim.workload
-        queue = _queue(victim)
-        if not asks.queue or not queue:
-            return "Preempted" if theirs.priority < mine.priority else ""
-        policy = self.snapshot.cluster_queues[asks.queue].spec.preemption
-        if queue == asks.queue:
-            return "InClusterQueue" if _within(policy.within_cluster_queue, mine, theirs) else ""
-        if quotas.cohort(queue) != quotas.cohort(asks.queue) or not quotas.borrowing(queue, victim.charges):
-            return ""
-        reclaims = policy.reclaim_within_cohort
-        lower = theirs.priority < mine.priority
-        if quotas.exceeds_nominal(asks.queue, asks.charges):
-            return self._while_borrowing(self.snapshot.cluster_queues[asks.queue], mine, theirs)
-        return "InCohortReclamation" if reclaims == "Any" or (reclaims == "LowerPriority" and lower) else ""
+    def _allowed(self, asks: Preemptor, quotas: Quotas) -> Iterator[tuple[Running, str]]:
+        """Whom the preemptor may end, cheapest first within each queue, with Kueue's word for why."""
+        mine = asks.workload
+        for queue, found in self._by_queue.items():
+            if not asks.queue or not queue:
+                yield from ((r, "Preempted") for r in found if r.workload.priority < mine.priority)
+            elif queue == asks.queue:
+                policy = self.snapshot.cluster_queues[queue].spec.preemption.within_cluster_queue
+                yield from ((r, "InClusterQueue") for r in found if _within(policy, mine, r.workload))
+            elif quotas.cohort(queue) == quotas.cohort(asks.queue):
+                yield from self._reclaimed(asks, queue, found, quotas)
 
-    def _while_borrowing(self, queue: ClusterQueue, mine: Workload, theirs: Workload) -> str:
-        borrow = queue.spec.preemption.borrow_within_cohort
-        if borrow is None or borrow.policy == "Never" or theirs.priority >= mine.priority:
-            return ""
-        bound = borrow.max_priority_threshold
-        return "InCohortReclaimWhileBorrowing" if bound is None or theirs.priority <= bound else ""
+    def _reclaimed(
+        self, asks: Preemptor, queue: str, found: Sequence[Running], quotas: Quotas
+    ) -> Iterator[tuple[Running, str]]:
+        """Those of another queue of the cohort that stand on borrowed quota."""
+        mine, policy = asks.workload, self.snapshot.cluster_queues[asks.queue].spec.preemption
+        borrow, reclaim = policy.borrow_within_cohort, policy.reclaim_within_cohort
+        if reclaim == "Never" or not quotas.borrowing(queue, {c for r in found for c in r.charges}):
+            return
+        if not quotas.exceeds_nominal(asks.queue, asks.charges):
+            for r in found:
+                if reclaim == "Any" or r.workload.priority < mine.priority:
+                    yield r, "InCohortReclamation"
+        elif borrow is not None and borrow.policy == "LowerPriority":
+            bound = borrow.max_priority_threshold
+            for r in found:
+                if r.workload.priority < mine.priority and (bound is None or r.workload.priority <= bound):
+                    yield r, "InCohortReclaimWhileBorrowing"
+
+    def _in_the_way(
+        self, asks: Preemptor, allowed: Iterable[tuple[Running, str]], quotas: Quotas
+    ) -> dict[str, tuple[Running, str]]:
+        """Those whose leaving could help: they use quota that is short, or stand where the preemptor could."""
+        short = quotas.short(asks.queue, asks.charges) if asks.queue else None
+        rooms = [self.placer.room_if_empty(n.shape) for n in asks.needs]
+        helps = {n: any(room(n) for room in rooms) for n in self.placer.fleet.names}
+        return {
+            r.workload.key: (r, why)
+            for r, why in sorted(allowed, key=lambda found: found[0].cost)
+            if any(helps.get(p.node) for p in r.pods) or (short is not None and r.charges.get(short.cell))
+        }
 
     # --- trials --------------------------------------------------------------------------------------------------
 
@@ -124,7 +147,7 @@ class Preemption:
             if asks.queue and queue and queue != asks.queue and not quotas.borrowing(queue, victim.charges):
                 return None
             if queue:
-                quotas = quotas.removing(queue, victim.charges)
+                quotas = quotas.removing((queue, victim.charges))
         if asks.queue and quotas.short(asks.queue, asks.charges):
             return None
         return self._room(asks, victims)
@@ -133,8 +156,7 @@ class Preemption:
         """Where the preemptor fits once these have left, quota aside."""
         trial = Trial(self.placer.fleet)
         self._release(trial, (*self.leaving, *(p for v in victims for p in v.pods)))
-        found = self.placer.place(asks.needs, trial)
-        return None if isinstance(found, TopologyPlacementFailed) else found
+        return self.placer.fit(asks.needs, trial)
 
     def _lawful(self, asks: Preemptor, victims: Sequence[Running], quotas: Quotas) -> list[Running]:
         """The victims, cheapest first, without those whose queue no longer borrows once the ones before have left."""
@@ -145,7 +167,7 @@ class Preemption:
                 continue
             lawful.append(victim)
             if queue:
-                quotas = quotas.removing(queue, victim.charges)
+                quotas = quotas.removing((queue, victim.charges))
         return lawful
 
     def _release(self, trial: Trial, pods: Iterable[Pod]) -> None:

@@ -115,16 +115,19 @@ class Quotas:
             self._potential[node, cell] = known
         return known
 
-    def adding(self, queue: str, charges: Mapping[Cell, int]) -> Quotas:
-        return self._with(queue, charges, 1)
+    def adding(self, *charged: tuple[str, Mapping[Cell, int]]) -> Quotas:
+        """With these (queue, charges) in use too."""
+        return self._with(charged, 1)
 
-    def removing(self, queue: str, charges: Mapping[Cell, int]) -> Quotas:
-        return self._with(queue, charges, -1)
+    def removing(self, *charged: tuple[str, Mapping[Cell, int]]) -> Quotas:
+        """Without the use of these (queue, charges)."""
+        return self._with(charged, -1)
 
-    def _with(self, queue: str, charges: Mapping[Cell, int], sign: int) -> Quotas:
+    def _with(self, charged: Iterable[tuple[str, Mapping[Cell, int]]], sign: int) -> Quotas:
         usage = dict(self._usage)
-        for cell, amount in charges.items():
-            self._push(usage, queue, cell, sign * amount)
+        for queue, charges in charged:
+            for cell, amount in charges.items():
+                self._push(usage, queue, cell, sign * amount)
         other = object.__new__(Quotas)
         other.__dict__.update(self.__dict__, _usage=usage)
         return other

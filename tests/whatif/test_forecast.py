@@ -8,15 +8,22 @@ from tests.make import cluster
 
 
 def test_what_fits_now_starts_now() -> None:
-    assert forecast(cluster("a=8", "x:8"), POLICY, now_s=50) == {"default/x": Start(50)}
+    assert forecast(cluster("a=8", "x:8"), POLICY, now_s=50) == {"default/x": Start(50, 50)}
 
 
 def test_what_waits_starts_when_the_one_before_it_ends() -> None:
     snapshot = cluster("a=8", "x:8%100 y:8", running="old:8%300@a")
     assert forecast(snapshot, POLICY, now_s=10) == {
-        "default/x": Start(301, ("default/old",)),
-        "default/y": Start(401, ("default/old", "default/x")),
+        "default/x": Start(301, 301, ("default/old",)),
+        "default/y": Start(401, 401, ("default/old", "default/x")),
     }
+
+
+def test_ends_close_together_and_far_off_are_taken_as_one() -> None:
+    snapshot = cluster("a=8 b=8", "x:2x8", running="soon:4%100@a late:4%1000@a later:8%1010@b")
+    assert forecast(snapshot, POLICY, now_s=10)["default/x"] == Start(
+        1013, 1002, ("default/soon", "default/late", "default/later")
+    )
 
 
 def test_what_waits_for_a_service_has_no_start() -> None:
@@ -25,7 +32,7 @@ def test_what_waits_for_a_service_has_no_start() -> None:
 
 def test_a_preemptor_starts_once_its_victims_have_left() -> None:
     starts = forecast(cluster("a=8", "high:8!9", running="low:8@a"), POLICY, now_s=10)
-    assert starts["default/high"] == Start(10)
+    assert starts["default/high"] == Start(10, 10)
 
 
 def test_a_forecast_for_one_ends_with_its_start() -> None:
