@@ -125,16 +125,18 @@ class Machines:
         self._templates: dict[Hashable, Template] = {}
         self._kinds: dict[Hashable, Kind] = {}
         self._states: dict[Hashable, State] = {}
-        self._keys: dict[str, tuple[tuple[str, ...], ...]] = {}
+        self._names: dict[str, frozenset[str]] = {}
         self.states: list[State] = []
         self.reads: Reads = frozenset()
+        self._widened = 0
 
     def widen(self, reads: Reads) -> bool:
         """Makes `reads` part of what tells devices apart; True if it was not already."""
         if self.reads is None or (reads is not None and reads <= self.reads):
             return False
         self.reads = None if reads is None else self.reads | reads
-        self._keys.clear()
+        self._names.clear()
+        self._widened += 1
         return True
 
     def kind(self, members: tuple[Published, ...], counters: Mapping[str, CounterSet]) -> Kind:
@@ -155,6 +157,7 @@ class Machines:
     def template(self, driver: str, device: Device) -> Template:
         key = (
             driver,
+            self._widened,  # what could not be told apart before is not one template with what can be now
             self._read(driver, device),
             frozenset(device.capacity.items()),
             device.allow_multiple_allocations,
@@ -171,13 +174,13 @@ class Machines:
         return known
 
     def _read(self, driver: str, device: Device) -> Hashable:
+        """The attributes that questions in play read, whatever the driver's spelling."""
         if self.reads is None:
             return frozenset(device.attributes.items())
-        keys = self._keys.get(driver)
-        if keys is None:
-            keys = self._keys[driver] = tuple(_spellings(driver, path) for path in sorted(self.reads))
-        get = device.attributes.get
-        return tuple(next((get(n) for n in names if n in device.attributes), None) for names in keys)
+        names = self._names.get(driver)
+        if names is None:
+            names = self._names[driver] = frozenset(n for path in self.reads for n in _spellings(driver, path))
+        return frozenset(item for item in device.attributes.items() if item[0] in names)
 
     def state(self, kind: Kind, remaining: Units, busy: int, used: tuple[Units | None, ...]) -> State:
         """The interned state; devices that counters rule out anyway are not marked busy."""

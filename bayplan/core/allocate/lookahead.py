@@ -21,10 +21,12 @@ Typed = tuple[str, int | bool | str]
 
 
 class _Reach(NamedTuple):
-    """The devices one need could ever have, and per constraint of the ask those with each value."""
+    """The devices one need could ever have, per constraint of the ask those with each value, and per counter name the
+    least that one of them takes."""
 
     devices: int
     values: dict[int, dict[Typed, int]]
+    least: dict[str, int]
 
 
 class _Demand(NamedTuple):
@@ -33,6 +35,7 @@ class _Demand(NamedTuple):
     wanted: int
     devices: int
     values: dict[int, dict[Typed, int]]
+    least: dict[str, int]
 
 
 class Lookahead:
@@ -98,7 +101,7 @@ class Lookahead:
         for need, reach in zip(alternatives, reaches, strict=True):
             devices |= self._admitted(need, reach, bound)
         if len(alternatives) == 1:
-            return _Demand(alternatives[0].count, devices & open_now, reaches[0].values)
+            return _Demand(alternatives[0].count, devices & open_now, reaches[0].values, reaches[0].least)
         values: dict[int, dict[Typed, int]] = {}
         for i in alternatives[0].constraints:
             if all(i in n.constraints for n in alternatives):
@@ -106,7 +109,8 @@ class Lookahead:
                 for reach in reaches:
                     for value, having in reach.values[i].items():
                         merged[value] = merged.get(value, 0) | having
-        return _Demand(min(n.count for n in alternatives), devices & open_now, values)
+        least = {name: min(r.least[name] for r in reaches) for name in self._costs}
+        return _Demand(min(n.count for n in alternatives), devices & open_now, values, least)
 
     def _reach(self, need: Need) -> _Reach:
         key = (need.key, need.constraints)
@@ -129,7 +133,10 @@ class Lookahead:
                 for i, own in zip(need.constraints, grant.values, strict=True):
                     for value in own or ():
                         values[i][value] = values[i].get(value, 0) | bit
-        return _Reach(devices, values)
+        least = {
+            name: next((amount for amount, bit in costs if bit & devices), 0) for name, costs in self._costs.items()
+        }
+        return _Reach(devices, values, least)
 
     def _admitted(self, need: Need, reach: _Reach, bound: Sequence[Bound]) -> int:
         devices = reach.devices
@@ -164,12 +171,13 @@ class Lookahead:
         for demand in exclusive:
             union |= demand.devices
         for name, costs in self._costs.items():
-            least, missing = 0, wanted
+            together, missing = 0, wanted
             for amount, bit in costs:
                 if not missing:
                     break
                 if union & bit:
-                    least, missing = least + amount, missing - 1
+                    together, missing = together + amount, missing - 1
+            least = max(together, sum(d.wanted * d.least[name] for d in exclusive))
             if least and least > self._left(name, states):
                 return True
         return False

@@ -22,7 +22,7 @@ from bayplan.core.allocate.offers import Offers
 from bayplan.core.allocate.selectors import SelectorError
 from bayplan.core.allocate.sizes import Sizes
 
-DEFAULT_BUDGET = 6_000
+DEFAULT_BUDGET = 12_000
 """Work (devices looked at, states made) before a search gives up: some 50 ms."""
 
 Near = Callable[[State, int], bool]
@@ -85,8 +85,11 @@ class Search:
         return list(range(len(self._ask.wants)))
 
     def _scarce_first(self) -> list[int]:
-        """Requests with few candidates come first: what fails, fails early. Prioritised lists keep their order."""
-        if not self._ask.constraints:
+        """Requests with few candidates come first: what fails, fails early. Prioritised lists keep their order.
+
+        With admin access the order is part of the question: upstream gives no device that it looked at before.
+        """
+        if not self._ask.constraints or self._admin:
             return self._listed()
         room = [
             sum(len(self._offers.of(n, s, m)) for n in want for s, m in self._board.slots) - self._sizes.least[i]

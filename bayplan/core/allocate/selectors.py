@@ -37,17 +37,18 @@ class CompileError(SelectorError):
 
 def unsupported(device: Device, gates: Gates) -> str:
     """The first attribute whose value no selector can read; "" when there is none."""
-    doubtful = [n for n, a in device.attributes.items() if a.string is None and a.int_ is None and a.bool_ is None]
-    return next((name for name in sorted(doubtful) if not _readable(device.attributes[name], gates)), "")
+    lists = gates.lists or gates.release >= (1, 37)
+    broken = [name for name, attribute in device.attributes.items() if not _readable(attribute, lists)]
+    return min(broken, default="")
 
 
-def _readable(attribute: DeviceAttribute, gates: Gates) -> bool:
+@lru_cache(maxsize=65536)
+def _readable(attribute: DeviceAttribute, lists: bool) -> bool:
     try:
         found = _value(attribute)
     except SemverError:
         return False
-    lists_break = not gates.lists and gates.release < (1, 37)
-    return found is not None and not (isinstance(found, tuple) and lists_break)
+    return found is not None and (lists or not isinstance(found, tuple))
 
 
 def view(driver: str, device: Device, broken: str) -> cel.DeviceView:
