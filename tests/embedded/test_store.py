@@ -346,3 +346,15 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path.write_text("not a database, but long enough to be looked at as one: " * 40)
     with pytest.raises(StoreFileError, match=r"cluster\.db: cannot open the cluster's store: file is not a database"):
         Store(str(path))
+
+
+def test_a_definition_of_a_built_in_kind_changes_nothing(store: Store) -> None:
+    definition = widget_definition()
+    definition["metadata"]["name"] = "workloads.kueue.x-k8s.io"
+    definition["spec"]["group"] = "kueue.x-k8s.io"
+    definition["spec"]["names"] = {"plural": "workloads", "kind": "Workload"}
+    definitions = "customresourcedefinitions.apiextensions.k8s.io"
+    store.create(definitions, None, definition)
+    assert not store.kinds.of("workloads.kueue.x-k8s.io").custom
+    store.delete(definitions, None, "workloads.kueue.x-k8s.io")
+    assert "workloads.kueue.x-k8s.io" in store.kinds

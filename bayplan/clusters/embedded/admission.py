@@ -15,6 +15,7 @@ from bayplan.clusters.embedded.kinds import Kind
 from bayplan.clusters.embedded.meta import check_metadata
 from bayplan.clusters.embedded.records import Records
 from bayplan.clusters.embedded.schemas import check_schema, with_schema
+from bayplan.clusters.embedded.shapes import check_shape, shape_of
 from bayplan.clusters.embedded.validation import check_object
 
 # (kind, new object, stored object or None) -> what is wrong with it.
@@ -32,6 +33,8 @@ class Admission:
         self, kind: Kind, obj: dict[str, Any], old: Mapping[str, Any] | None, subresource: str = ""
     ) -> dict[str, Any]:
         """The object as it will be stored; ApiError 422 naming every wrong field."""
+        if misshapen := check_shape(shape_of(kind), obj, ""):
+            raise invalid(kind.kind, kind.group, _name(obj), misshapen)
         version = str(obj["apiVersion"]).rpartition("/")[2]
         schema = kind.schemas.get(version)
         if schema:
@@ -48,7 +51,7 @@ class Admission:
         for validator in self._validators:
             problems += validator(kind, obj, old)
         if problems:
-            raise invalid(kind.kind, kind.group, str(obj["metadata"].get("name", "")), problems)
+            raise invalid(kind.kind, kind.group, _name(obj), problems)
         return obj
 
     def _priority_class(self, name: str) -> dict[str, Any] | None:
@@ -58,6 +61,10 @@ class Admission:
             return record.decode() if record else None
         classes = [record.decode() for record in self._records.rows("priorityclasses.scheduling.k8s.io")]
         return next((each for each in classes if each.get("globalDefault")), None)
+
+
+def _name(obj: Mapping[str, Any]) -> str:
+    return str(obj["metadata"].get("name", ""))
 
 
 def _content(obj: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bayplan.clusters.embedded.checks import each, label_name
 from bayplan.clusters.embedded.errors import FieldError, bad_value, missing
 from bayplan.clusters.embedded.kinds import Kind, ScalePaths
+from bayplan.clusters.embedded.shapes import ANY, check_shape
 
+_WHOLE_BOUNDS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
+_BOUNDS = ("minimum", "maximum", "multipleOf")
 CRD_RESOURCE = "customresourcedefinitions.apiextensions.k8s.io"
 
 
@@ -67,9 +71,37 @@ def check_crd(crd: Mapping[str, Any]) -> list[FieldError]:
         )
     if spec["scope"] not in ("Namespaced", "Cluster"):
         problems.append(bad_value("spec.scope", spec["scope"], "must be Namespaced or Cluster"))
+    problems += each("spec.versions", spec["versions"], _check_version)
     if sum(1 for version in spec["versions"] if version.get("storage")) != 1:
         problems.append(bad_value("spec.versions", spec["versions"], "must have exactly one version marked as storage"))
     return problems
+
+
+def _check_version(path: str, version: Mapping[str, Any]) -> list[FieldError]:
+    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+    return label_name(f"{path}.name", version.get("name")) + _check_schema(f"{path}.schema.openAPIV3Schema", schema)
+
+
+def _check_schema(path: str, schema: Any) -> list[FieldError]:
+    """That a schema is one: maps, lists and numbers where validation will look for them."""
+    shape = {
+        "properties": {"*": {}},
+        "required": [str],
+        "enum": [ANY],
+        "type": str,
+        "pattern": str,
+        "x-kubernetes-list-type": str,
+        "x-kubernetes-list-map-keys": [str],
+        **dict.fromkeys(_WHOLE_BOUNDS, int),
+        **dict.fromkeys(_BOUNDS, (int, float)),
+    }
+    if problems := check_shape(shape, schema, path):
+        return problems
+    inner = {f"{path}.properties[{name}]": part for name, part in (schema.get("properties") or {}).items()}
+    for name in ("items", "additionalProperties"):
+        if not isinstance(schema.get(name), (bool, type(None))):
+            inner[f"{path}.{name}"] = schema[name]
+    return [problem for at, part in inner.items() for problem in check_shape({}, part, at) or _check_schema(at, part)]
 
 
 def with_established_status(crd: dict[str, Any], now: str) -> dict[str, Any]:

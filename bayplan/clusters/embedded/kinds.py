@@ -88,6 +88,10 @@ class Kinds:
         return resource in self._by_resource
 
     def add(self, kind: Kind) -> None:
+        """Serve a kind; a definition of one that is built in (Kueue's own CRDs, say) changes nothing."""
+        known = self._by_resource.get(kind.resource)
+        if kind.custom and known is not None and not known.custom:
+            return
         self._by_resource[kind.resource] = kind
         self.revision += 1
 

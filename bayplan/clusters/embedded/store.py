@@ -79,6 +79,8 @@ def _random_uid() -> str:
 class Store:
     """A Kubernetes API without the network; see the module's docstring for how to use it."""
 
+    atomic = True
+
     def __init__(
         self,
         path: str = ":memory:",

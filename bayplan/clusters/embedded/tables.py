@@ -63,12 +63,20 @@ def table(
 
 
 def _row(columns: list[Column], obj: Object, now: datetime, include: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"cells": [column.value(obj, now) for column in columns]}
+    row: dict[str, Any] = {"cells": [_cell(column, obj, now) for column in columns]}
     if include == "Object":
         row["object"] = obj
     elif include != "None":
         row["object"] = partial_metadata(obj)
     return row
+
+
+def _cell(column: Column, obj: Object, now: datetime) -> Any:
+    """A cell's value. Status is whatever some controller wrote: one that has lost its shape must not hide the rest."""
+    try:
+        return column.value(obj, now)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return "<invalid>"
 
 
 def partial_metadata(obj: Object) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def check_object(kind: Kind, obj: Object) -> list[FieldError]:
     check = _CHECKS.get(kind.resource)
     if check is None:
         return []
-    return mapping("spec", obj.get("spec")) or mapping("status", obj.get("status")) or check(obj)
+    return mapping("spec", obj.get("spec")) or check(obj)
 
 
 # -- pods -----------------------------------------------------------------------------------------------------

@@ -155,6 +155,9 @@ class Writer:
             )
         if not isinstance(meta, dict):
             raise errors.bad_request("metadata: expected an object")
+        if not kind.custom:
+            copied = _without_nulls(copied)
+            meta = _without_nulls(meta)
         return to_stored(kind, {"apiVersion": version, "kind": named, "metadata": meta, **copied})
 
     @staticmethod
@@ -258,7 +261,16 @@ class Writer:
     def _after_removal(self, final: Record) -> None:
         """With a definition go its objects, finalizers or not, and the kind."""
         if final.resource == CRD_RESOURCE:
-            kind = kind_of_crd(final.decode())
+            kind = self._kinds.of(kind_of_crd(final.decode()).resource)
+            if not kind.custom:
+                return
             for record in self._records.rows(kind.resource):
                 self._records.remove(self._seal(kind, record.decode()))
             self._kinds.remove(kind.resource)
+
+
+def _without_nulls(value: Any) -> Any:
+    """Null in a built-in object means that the field is not there."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
