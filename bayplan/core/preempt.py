@@ -58,6 +58,7 @@ class Preemption:
         self._by_queue: dict[str, list[Running]] = {}
         for victim in sorted(running, key=lambda r: r.cost):
             self._by_queue.setdefault(_queue(victim), []).append(victim)
+        # A cycle only fills up, so what no set of victims helped once, none will help for an equal one.
         self._hopeless: set[tuple[object, ...]] = set()
 
     def gone(self, victims: Iterable[str]) -> None:
@@ -91,6 +92,7 @@ class Preemption:
         if best is None:
             found = self._cheapest(asks, self._lawful(asks, allowed, quotas), quotas)
             if found is None:
+                self._hopeless.add(shape)
                 return None
             best = (), found[0], found[1]
         return Eviction(tuple(reasons[r.workload.key] for r in best[1]), best[2])
