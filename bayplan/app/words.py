@@ -48,7 +48,15 @@ def said(snapshot: Snapshot, reason: AnyReason) -> str:
             named[field] = tuple(called_by_key(snapshot, key) for key in value)
         elif field == "head":
             named[field] = called_by_key(snapshot, value)
+        elif field == "domain":
+            named[field] = short_domain(value)
     return plain(says(msgspec.structs.replace(reason, **named)))
+
+
+def short_domain(path: str) -> str:
+    """A domain without the levels its own name repeats: `b0-r1` for `b0/b0-r1`, but `b0/r1` as it is."""
+    above, _, name = path.rpartition("/")
+    return name if name.startswith(above.rpartition("/")[2]) else path
 
 
 def _named(snapshot: Snapshot, holder: Holder) -> Holder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from rich.text import Text
 from bayplan.app import demo as show_case
 from bayplan.app.demo import SPEED, Demo, Report, Twin
 from bayplan.app.embedded import Embedded
+from bayplan.app.views.queue import QueueRow
 from bayplan.cli.common import Output, OutputOption, show, show_json
 from bayplan.cli.draw import waste
 from bayplan.cli.live import watch
@@ -93,20 +94,29 @@ def _points(report: Report) -> Iterator[tuple[str, str]]:
     in_use = f"{t.used_milli // 1000:,} of {t.gpus:,} GPUs ({round(t.used_milli / 10 / t.gpus)} %)"
     yield "in use", f"{in_use} by {report.status.running:,} workloads of {report.status.teams} teams"
     yield "waste", waste(t)
-    rows = sorted(report.waiting, key=lambda r: (r.state != "never", r.since_s))
-    for i, row in enumerate(rows[:WAITING_SHOWN]):
-        never = "never, as it is: " if row.state == "never" else ""
-        yield (
-            "" if i else "waits",
-            f"{row.name} ({row.queue}), {row.needs}: {never}{row.why.removeprefix('never fits: ')}",
-        )
-    if len(rows) > WAITING_SHOWN:
-        yield "", f"and {len(rows) - WAITING_SHOWN} more"
+    yield from _waiting(report.waiting)
     yield (
         "decisions",
         f"{report.cycles} cycles started {report.placed:,} workloads and ended {report.evicted} for others; every plan "
         f"was checked by a second road, with {count(report.findings, 'finding')}.",
     )
+
+
+def _waiting(rows: Iterable[QueueRow]) -> Iterator[tuple[str, str]]:
+    """Who waits and why, what waits for the same as one; what can never start comes first."""
+    groups: dict[tuple[str, ...], list[QueueRow]] = {}
+    for row in sorted(rows, key=lambda r: (r.state != "never", r.since_s)):
+        if row.state != "starting":
+            groups.setdefault((row.queue, row.needs, row.why), []).append(row)
+    listed = list(groups.values())
+    for i, group in enumerate(listed[:WAITING_SHOWN]):
+        row = group[0]
+        name = row.name if len(group) == 1 else f"{row.name} and {len(group) - 1} more"
+        why = f"never, as it is: {row.why.removeprefix('never fits: ')}" if row.state == "never" else row.why
+        yield "" if i else "waits", f"{name} ({row.queue}), {row.needs}: {why}"
+    left = sum(len(group) for group in listed[WAITING_SHOWN:])
+    if left:
+        yield "", f"and {left} more"
 
 
 def _twins(first: Twin, second: Twin, rack: str) -> str:

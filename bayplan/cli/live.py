@@ -98,8 +98,8 @@ def frame_picture(frame: Frame, width: int) -> RenderableType:
     sums = f"{count(s.running, 'workload')} running, {s.waiting:,} waiting"
     parts: list[RenderableType] = [head, Text(), _pools(s.pools, width), Text()]
     parts += [_row("waste", waste(s.totals)), _row("work", sums), Text()]
-    if frame.queue.rows:
-        shown = top_of(frame.queue)
+    shown = top_of(frame.queue)
+    if shown.rows:
         parts += [queue_table(shown, width), Text()]
     parts += [_news(h) for h in frame.news]
     if frame.trouble:
@@ -108,8 +108,9 @@ def frame_picture(frame: Frame, width: int) -> RenderableType:
 
 
 def top_of(view: QueueView) -> QueueView:
-    """The first rows of every queue, as many as fit."""
-    rows = sorted(view.rows, key=lambda r: (r.position, r.queue))[:WAITING_MAX]
+    """The first of every queue who really wait, as many as fit."""
+    waiting = [r for r in view.rows if r.state != "starting"]
+    rows = sorted(waiting, key=lambda r: (r.position, r.queue))[:WAITING_MAX]
     return QueueView(now_s=view.now_s, rows=tuple(rows), waiting=view.waiting, running=view.running)
 
 

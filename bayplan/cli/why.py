@@ -149,8 +149,13 @@ def _starts(answer: Why) -> Iterator[tuple[str, RenderableType]]:
         if not answer.start_s:
             yield "starts", "not known: what it waits for has no declared end"
         else:
+            early = f" ({clock(answer.early_s, answer.now_s)} at the earliest)" if _is_range(answer) else ""
             after = f", after {listed(answer.after, 3)}" if answer.after else ""
-            yield "starts", Text().append(when(answer.start_s, answer.now_s), style="bold").append(after)
+            yield "starts", Text().append(when(answer.start_s, answer.now_s), style="bold").append(early + after)
+
+
+def _is_range(answer: Why) -> bool:
+    return clock(answer.early_s, answer.now_s) != clock(answer.start_s, answer.now_s)
 
 
 def _held(held: Held, now_s: int) -> str:
@@ -162,7 +167,7 @@ def _held(held: Held, now_s: int) -> str:
 def _sooner(offer: Sooner) -> Text:
     text = Text().append("now", style="green").append(f"  {offer.change}")
     if offer.domain:
-        text.append(f", in {_last(offer.domain)}")
+        text.append(f", in {offer.domain}")
     if offer.evicts:
         lost = f", {duration(offer.lost_s)} of work" if offer.lost_s else ""
         text.append(f": evicts {listed(offer.evicts)}{lost}")
@@ -172,17 +177,12 @@ def _sooner(offer: Sooner) -> Text:
 def _where(answer: Why) -> Iterator[tuple[str, RenderableType]]:
     if not answer.where:
         return
-    domain = f" in {_last(answer.domain)}" if answer.domain else ""
+    domain = f" in {answer.domain}" if answer.domain else ""
     for i, spot in enumerate(answer.where[:NODES_MAX]):
         yield "" if i else "where", _spot(spot) + (domain if not i else "")
     left = answer.where[NODES_MAX:]
     if left:
         yield "", f"and {count(len(left), 'node')} more"
-
-
-def _last(domain: str) -> str:
-    """The narrowest name of a domain's path."""
-    return domain.rpartition("/")[2]
 
 
 def _spot(spot: Spot) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bayplan.app.cards import cards
 from bayplan.app.views.map import Totals, short_model, totals
-from bayplan.app.words import called, called_by_key
+from bayplan.app.words import called, called_by_key, short_domain
 from bayplan.model.base import Value
 from bayplan.model.plan import Evict, Place, Plan
 from bayplan.model.snapshot import Snapshot
@@ -71,10 +71,8 @@ def happenings(snapshot: Snapshot, plan: Plan, now_s: int) -> tuple[Happening, .
             case Place(workload=key) if snapshot.workloads[key].admission is None:
                 nodes = len({p.node for p in decision.pods})
                 where = decision.pods[0].node if nodes == 1 else f"{nodes} nodes"
-                detail = f"on {where}" + (
-                    f" in {decision.domain.rpartition('/')[2]}" if decision.domain and nodes > 1 else ""
-                )
-                found.append(_happening(snapshot, key, now_s, "started", detail))
+                within = f" in {short_domain(decision.domain)}" if decision.domain and nodes > 1 else ""
+                found.append(_happening(snapshot, key, now_s, "started", f"on {where}{within}"))
             case Evict(workload=key, preemptor=preemptor):
                 detail = f"for {called_by_key(snapshot, preemptor)}"
                 found.append(_happening(snapshot, key, now_s, "evicted", detail))

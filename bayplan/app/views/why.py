@@ -10,7 +10,7 @@ import msgspec
 
 from bayplan.app.observed import Ended, Observed
 from bayplan.app.views.queue import positions_of, queue_of
-from bayplan.app.words import called, called_by_key, calls, kind_of, plain, said
+from bayplan.app.words import called, called_by_key, calls, kind_of, plain, said, short_domain
 from bayplan.core import asks, decide, is_never
 from bayplan.model.base import Value
 from bayplan.model.plan import Hold, Place, Plan
@@ -50,7 +50,10 @@ class Spot(Value, frozen=True):
 
 
 class Why(Value, frozen=True):
-    """`state` is waiting, never, starting, running, succeeded or failed. Times are seconds, 0 = unknown."""
+    """`state` is waiting, never, starting, running, succeeded or failed. Times are seconds, 0 = unknown.
+
+    `early_s` is the earliest `start_s` could be; `after` are those that end before, the ones in its way first.
+    """
 
     name: str
     kind: str
@@ -68,6 +71,7 @@ class Why(Value, frozen=True):
     also: tuple[str, ...] = ()
     holders: tuple[Held, ...] = ()
     start_s: int = 0
+    early_s: int = 0
     after: tuple[str, ...] = ()
     sooner: tuple[Sooner, ...] = ()
     where: tuple[Spot, ...] = ()
@@ -145,7 +149,7 @@ def answer(seen: Observed, policy: Policy, plan: Plan, workload: Workload, *, ah
             base,
             state="starting",
             start_s=seen.now_s,
-            domain=decision.domain,
+            domain=short_domain(decision.domain),
             where=_spots((p.node, ()) for p in decision.pods),
         )
     admission = workload.admission
@@ -196,16 +200,24 @@ def _looking_ahead(seen: Observed, policy: Policy, workload: Workload, held: Why
     return msgspec.structs.replace(
         held,
         start_s=start.at_s if start else 0,
-        after=tuple(called_by_key(seen.snapshot, key) for key in (start.after if start else ())),
+        early_s=start.early_s if start else 0,
+        after=_in_the_way(seen.snapshot, held.holders, start.after if start else ()),
         sooner=tuple(_sooner(seen, offer) for offer in offers),
     )
+
+
+def _in_the_way(snapshot: Snapshot, holders: Sequence[Held], ended: Sequence[str]) -> tuple[str, ...]:
+    """Who ends before it starts: those that hold what it needs first."""
+    named = [called_by_key(snapshot, key) for key in ended]
+    first = [held.name for held in holders if held.name in named]
+    return (*first, *(name for name in named if name not in first))
 
 
 def _start(seen: Observed, policy: Policy, workload: Workload) -> Start | None:
     """As the scheduler wrote it, if it did; else found here by the same road."""
     written = seen.starts.get(workload.key)
     if written:
-        return Start(written)
+        return Start(written, written)
     return forecast(seen.snapshot, policy, now_s=seen.now_s, only=workload.key).get(workload.key)
 
 
@@ -240,7 +252,12 @@ def _quota(milli: int, resource: str) -> str:
 def _sooner(seen: Observed, offer: Remedy) -> Sooner:
     victims = [seen.snapshot.workloads[key] for key in offer.evicts if key in seen.snapshot.workloads]
     lost = [seen.now_s - w.admission.admitted_s for w in victims if w.admission and w.admission.admitted_s]
-    return Sooner(offer.change, offer.domain, tuple(called_by_key(seen.snapshot, k) for k in offer.evicts), sum(lost))
+    return Sooner(
+        offer.change,
+        short_domain(offer.domain),
+        tuple(called_by_key(seen.snapshot, k) for k in offer.evicts),
+        sum(lost),
+    )
 
 
 def _bound(snapshot: Snapshot, workload: Workload) -> tuple[Spot, ...]:
