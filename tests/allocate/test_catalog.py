@@ -151,6 +151,13 @@ def test_no_claims_always_fit() -> None:
     assert fit.choices == ()
 
 
+def test_a_claim_of_nothing_fits_on_a_node_without_devices() -> None:
+    known = catalog(gpus("node", 1), nodes="node bare")
+    assert len(Desk(known, "bare").fits((spec(),))) == 1
+    assert known.kind("bare") == 0
+    assert Desk(known, "bare").fits(ONE) == ()
+
+
 def test_given_back_is_as_before() -> None:
     known = catalog(mig_node())
     desk = Desk(known)
@@ -196,6 +203,14 @@ def test_live_shares_never_have_the_same_id() -> None:
     _, _, results = known.take("node", taken, shared, fit)
     live = [*given[:2], *given[3:], *results]
     assert len({r.share_id for a in live for r in a.devices.results}) == 6
+
+
+def test_watching_shares_have_ids_of_their_own_too() -> None:
+    known = catalog(gpus("node", 1, memory="80Gi", shared=True))
+    desk = Desk(known)
+    watchers = (spec(request("a", admin=True)), spec(request("b", admin=True)))
+    _, _, given = known.take("node", desk.taken, desk.shared, desk.fits(watchers)[0])
+    assert len({r.share_id for a in given for r in a.devices.results}) == 2
 
 
 # --- packing ---------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from bayplan.core.allocate.board import AllocationError, Board, Choice, Slot, Ve
 from bayplan.core.allocate.components import Machines, Reads
 from bayplan.core.allocate.figures import NO_WORTH, Misfit, Worth
 from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
-from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken, by_device
+from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken
 from bayplan.core.allocate.offers import Offers
 from bayplan.core.allocate.packing import solve
 from bayplan.core.allocate.pools import Pools
@@ -32,6 +32,9 @@ from bayplan.model.reason import DevicesNotFound
 
 FITS_MAX = 6
 """Alternatives kept per question: the best and what differs from it most is enough to choose a node by."""
+
+EVER = 1 << 30
+"""As many as anyone may want; the epoch of what never changes."""
 
 ORDERS = ("packed", "upstream")
 
@@ -120,7 +123,7 @@ class Catalog:
         self._questions = Questions(classes, self._gates)
         self._needed_epoch: dict[int, int] = {0: 0}
         self._reads: list[Reads] = [self._machines.reads]
-        self._kinds: list[_Kind] = [_Kind(Site((), (), (), "", False), 0)]
+        self._kinds: list[_Kind] = [_Kind(Site((), (), (), "", False), EVER)]
         self._kind_ids: dict[object, int] = {((), (), (), "", False): 0}
         self._kind_of: dict[str, int] = {}
         self._situations: list[_Situation] = [_Situation((), ())]
@@ -245,7 +248,7 @@ class Catalog:
         asked, problem = self._questions[ask]
         if ask == 0:
             return (Fit(0, state, 0, 0, ()),)
-        if asked is None or problem is not None or kind == 0:
+        if asked is None or problem is not None:
             return ()
         assert self._kinds[kind].epoch >= self._needed_epoch[ask], "kind() and state() are to be read again"
         board = self._board(kind, state)
@@ -306,7 +309,7 @@ class Catalog:
         while (kind, state, ask) not in self._counts:
             fits = self.fits(kind, state, ask)
             if not fits or fits[0].after == state:
-                self._counts[kind, state, ask] = (1 << 30) if fits else 0
+                self._counts[kind, state, ask] = EVER if fits else 0
                 break
             chain.append(state)
             state = fits[0].after
@@ -331,6 +334,7 @@ class Catalog:
         places = self._places(site, taken, shared)
         changes: dict[tuple[str, int], list[Holding]] = {}
         given: dict[int, list[Given]] = {}
+        made: set[str] = set()
         for choice in fit.choices:
             owner, index = places[choice.slot]
             component = self._inventory.components[owner][index]
@@ -340,8 +344,8 @@ class Catalog:
             published = component.members[choice.device]
             share = ""
             if component.kind.templates[choice.device].shareable:
-                live = {h.share_id for h in held}
-                share = _fresh(seed, published.id, live)
+                share = _fresh(seed, published.id, made | {h.share_id for h in held})
+                made.add(share)
             if not choice.need.admin:
                 held.append(Holding(choice.device, share, choice.grant.units if share else None))
                 changes[owner, index] = held
@@ -351,7 +355,7 @@ class Catalog:
             allocation(spec, given.get(i, ()), self._classes, node, self._gates)
             for i, spec in enumerate(asked.claims if asked else ())
         )
-        return self._changed(taken, changes), self._changed(shared, changes), results
+        return self._inventory.changed(taken, changes), self._inventory.changed(shared, changes), results
 
     def _places(self, site: Site, taken: Taken, shared: Taken) -> list[tuple[str, int]]:
         """Which component each canonical slot stands for: equal ones in their own order."""
@@ -361,28 +365,10 @@ class Catalog:
             wide.sort(key=lambda w: (shared.states[w[0]], w[1], w[0]))
         return [(taken.owner, i) for i in own] + [("", i) for i, _ in wide]
 
-    def _changed(self, taken: Taken, changes: Mapping[tuple[str, int], list[Holding]]) -> Taken:
-        mine = {index: held for (owner, index), held in changes.items() if owner == taken.owner}
-        if not mine:
-            return taken
-        held, states = list(taken.held), list(taken.states)
-        components = self._inventory.components[taken.owner]
-        for index, now in mine.items():
-            held[index] = tuple(sorted(now, key=by_device))
-            states[index] = self._inventory.settled(components[index], held[index]).id
-        return Taken(taken.owner, tuple(held), tuple(states), self.epoch)
-
     def give_back(self, node: str, taken: Taken, allocations: Sequence[AllocationResult]) -> Taken:
         """These allocations' devices freed; what is not held is left alone."""
-        taken = self._current(taken)
-        changes: dict[tuple[str, int], list[Holding]] = {}
-        for index, freed in self._inventory.holdings(node, allocations).items():
-            held = list(taken.held[index])
-            for holding in freed:
-                if holding in held:
-                    held.remove(holding)
-            changes[node, index] = held
-        return self._changed(taken, changes)
+        assert node == taken.owner
+        return self._inventory.give_back(self._current(taken), allocations)
 
     # --- figures -------------------------------------------------------------------------------------------------
 

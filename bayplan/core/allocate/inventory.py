@@ -152,6 +152,27 @@ class Inventory:
         )
         return Taken(owner, held, states, epoch)
 
+    def changed(self, taken: Taken, changes: Mapping[tuple[str, int], list[Holding]]) -> Taken:
+        """What is taken when these components, by owner and index, hold this instead."""
+        mine = {index: held for (owner, index), held in changes.items() if owner == taken.owner}
+        if not mine:
+            return taken
+        held, states = list(taken.held), list(taken.states)
+        for index, now in mine.items():
+            held[index] = tuple(sorted(now, key=by_device))
+            states[index] = self.settled(self.components[taken.owner][index], held[index]).id
+        return Taken(taken.owner, tuple(held), tuple(states), taken.epoch)
+
+    def give_back(self, taken: Taken, allocations: Iterable[AllocationResult]) -> Taken:
+        """What is taken without these allocations; what is not held is left alone."""
+        changes: dict[tuple[str, int], list[Holding]] = {}
+        for index, freed in self.holdings(taken.owner, allocations).items():
+            held = changes[taken.owner, index] = list(taken.held[index])
+            for holding in freed:
+                if holding in held:
+                    held.remove(holding)
+        return self.changed(taken, changes)
+
     def settled(self, component: Component, holdings: tuple[Holding, ...]) -> State:
         """The state a component is in when these are held."""
         return self._machines.forced(component.kind, [(h.device, h.units) for h in holdings])
