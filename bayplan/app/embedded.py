@@ -5,6 +5,7 @@ Two threads beside the caller's: the API server's, and the one that runs control
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from bayplan.app.errors import BadInput
 from bayplan.app.fleets import example_fleet, without_work
 from bayplan.app.forecaster import Forecaster
 from bayplan.app.home import Home
+from bayplan.app.journal import BoundedJournal
 from bayplan.app.kubeconfig import CLOCK_EXTENSION
 from bayplan.app.stream import Stream
 from bayplan.audit import audit
@@ -36,7 +38,7 @@ from bayplan.model import codec
 from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
-from bayplan.runtime import Applied, Cycle, Journal, JournalError, Loop, Temporary
+from bayplan.runtime import Applied, Cycle, JournalError, Loop, Temporary
 from bayplan.wire.kinds import group_kind
 
 REAL_PAUSE_S = 0.5  # the longest the loop sleeps through a request to stop
@@ -115,7 +117,7 @@ class Embedded:
 
     def _run(self) -> None:
         try:
-            with Journal(self.home.journal) as journal:
+            with BoundedJournal(self.home.journal, self.home.old_journal) as journal:
                 Loop(
                     self._paced,
                     self.clock,
@@ -142,11 +144,18 @@ class Embedded:
 
 @contextmanager
 def running(embedded: Embedded) -> Iterator[Embedded]:
-    """Stops the cluster at the end, however it comes."""
+    """Stops the cluster at the end, however it comes; a request to terminate is an interrupt like any other."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if _is_main_thread() else None
     try:
         yield embedded
     finally:
         embedded.stop()
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 class _Paced:

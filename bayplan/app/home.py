@@ -1,7 +1,8 @@
 """Where `bayplan up` keeps its cluster: `.bayplan` of the current directory, unless --data or $BAYPLAN_DATA names one.
 
 A cluster belongs to the directory it was started in, as a repository does, so that two experiments do not meet. It
-holds `cluster.db` (every object, SQLite), `kubeconfig`, `journal.gz` (every decision) and `clock` (the cluster's time).
+holds `cluster.db` (every object, SQLite), `kubeconfig`, `journal.gz` (every decision; the older ones in
+`journal.1.gz`) and `clock` (the cluster's time).
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ class Home(NamedTuple):
     @property
     def journal(self) -> Path:
         return self.path / "journal.gz"
+
+    @property
+    def old_journal(self) -> Path:
+        return self.path / "journal.1.gz"
 
     @property
     def clock(self) -> Path:

@@ -9,46 +9,75 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import TextIO, cast
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, TextIO, cast
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 
 from bayplan.app.errors import BadInput, Refused, Unreachable
 from bayplan.cli.common import Exit
-from bayplan.cli.demo import demo
-from bayplan.cli.lint import lint
-from bayplan.cli.map import map_
-from bayplan.cli.plan import plan
-from bayplan.cli.queue import queue
-from bayplan.cli.replay import replay
-from bayplan.cli.run import run
-from bayplan.cli.simulate import simulate
-from bayplan.cli.up import up
-from bayplan.cli.why import why
+
+VERBS = {
+    "demo": "demo:demo",
+    "up": "up:up",
+    "run": "run:run",
+    "plan": "plan:plan",
+    "why": "why:why",
+    "queue": "queue:queue",
+    "map": "map:map_",
+    "simulate": "simulate:simulate",
+    "replay": "replay:replay",
+    "lint": "lint:lint",
+}
+"""Every verb, in the order of the help, and its `module:function` below this package."""
+
+
+class _Verbs(TyperGroup):
+    """Imports a verb when it is called: `why` need not wait for all that `up` is made of."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        module, _, function = VERBS[cmd_name].partition(":")
+        verb = typer.Typer(add_completion=False, context_settings=_HELP)
+        verb.command(cmd_name)(getattr(import_module(f"bayplan.cli.{module}"), function))
+        return typer.main.get_command(verb)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except _USAGE_ERROR as error:
+            close = get_close_matches(args[0], VERBS, n=1)
+            if close:
+                error.message = f"No such command '{args[0]}'. Did you mean '{close[0]}'?"
+            raise
+
+
+_HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     name="bayplan",
-    help="Which job runs now, on exactly which GPUs, what every other job waits for, and what would help.",
+    cls=_Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP,
 )
 
 # the class of all complaints about a command line; some versions of typer bring their own click
 _USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 assert _USAGE_ERROR.__name__ == "UsageError"
 
-app.command("demo")(demo)
-app.command("up")(up)
-app.command("run")(run)
-app.command("plan")(plan)
-app.command("why")(why)
-app.command("queue")(queue)
-app.command("map")(map_)
-app.command("simulate")(simulate)
-app.command("replay")(replay)
-app.command("lint")(lint)
+
+@app.callback()
+def bayplan() -> None:
+    """Which job runs now, on exactly which GPUs, what every other job waits for, and what would help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -106,7 +106,7 @@ def test_plan_tells_what_is_wrong_with_a_file(scene: Scene, text: str, told: str
         ("map --svg no/such/folder.svg", "--svg: no/such/folder.svg: No such file or directory"),
         ("queue --kubeconfig nowhere", "nowhere: no such kubeconfig file"),
         ("why", "Missing argument"),
-        ("wyh train", "No such command 'wyh'"),
+        ("qeue", "No such command 'qeue'. Did you mean 'queue'?"),
         ("replay nowhere.gz", "nowhere.gz: No such file or directory"),
         ("replay kubeconfig", "kubeconfig: byte 0: not a journal, or damaged"),
         ("simulate fleet.yaml --policy worst-fit", "--policy: expected some of "),

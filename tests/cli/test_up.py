@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,15 @@ from bayplan.app.embedded import Embedded, running
 from bayplan.app.errors import BadInput
 from bayplan.app.fleets import example_fleet, load_fleet
 from bayplan.app.home import Home
+from bayplan.app.journal import BoundedJournal
 from bayplan.app.replaying import replay_journal
 from bayplan.app.running import Watcher
 from bayplan.cli import main
 from bayplan.cli.live import Frame, frame_picture, status_line
+from bayplan.core import decide
+from bayplan.model.policy import Policy
 from tests.cli.scene import FLEET
+from tests.make import cluster
 
 WORK = """
 work:
@@ -87,12 +92,13 @@ def test_a_home_is_of_one_fleet_and_one_process(fleet: Path, tmp_path: Path) -> 
         Embedded(home, load_fleet(fleet))
 
 
-def test_up_tells_scripts_where_it_is_and_stops_at_an_interrupt(fleet: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "termination"])
+def test_up_tells_where_it_is_and_stops_cleanly(number: int, fleet: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "bayplan", "up", "--fleet", str(fleet), "--data", "data", "--speed", "50"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         assert process.stdout is not None and process.stderr is not None
         first = [process.stdout.readline() for _ in range(5)]
-        process.send_signal(2)
+        process.send_signal(number)
         _, err = process.communicate(timeout=20)
     assert first[0].startswith("5 nodes, new, at http://127.0.0.1:")
     assert first[1] == "kubectl --kubeconfig data/kubeconfig get workloads -A\n"
@@ -143,3 +149,14 @@ def test_simulate_compares_policies_in_one_table(fleet: Path, capsys: pytest.Cap
     rows = capsys.readouterr().out.splitlines()
     assert rows[0].startswith("small: ") and "jobs on 36 GPUs" in rows[0]
     assert [row.split()[0] for row in rows[1:]] == ["POLICY", "stranding", "kube-scheduler"]
+
+
+def test_a_journal_that_has_grown_enough_begins_anew_and_both_parts_replay(tmp_path: Path) -> None:
+    world, policy = cluster("a=8", "x:1"), Policy()
+    with BoundedJournal(tmp_path / "journal.gz", tmp_path / "journal.1.gz", max_bytes=1) as journal:
+        for now_s in (1, 2):
+            seen = world.replace(revision=str(now_s))
+            assert journal.append(seen, policy, now_s, decide(seen, policy, now_s=now_s))
+    for part in ("journal.gz", "journal.1.gz"):
+        told = replay_journal(tmp_path / part)
+        assert (told.cycles, told.different) == (1, 0)
