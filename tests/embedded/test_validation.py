@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from bayplan.clusters.embedded import ApiError, Store
+from bayplan.clusters.embedded import ApiError, FieldError, Store
+from bayplan.clusters.embedded.errors import bad_value
 from bayplan.clusters.embedded.kinds import Kind
 from bayplan.clusters.embedded.meta import check_metadata
 from bayplan.clusters.embedded.validation import check_object
-from bayplan.clusters.embedded.validation_devices import selector_validator
 from tests.embedded.objects import config_map, deployment, job, pod, raises, widget, widget_definition
 from tests.shared import shared, shared_json
 
@@ -130,13 +130,14 @@ def test_every_wrong_field_is_named_at_once(store: Store) -> None:
     assert fields == ["spec.parallelism", "spec.completions"]
 
 
-def test_a_selector_that_does_not_compile_is_refused_where_it_stands() -> None:
-    judge = selector_validator(lambda text: "compilation failed" if text == "device." else None)
+def test_a_validator_that_the_caller_hands_in_is_heard() -> None:
+    def judge(kind: Kind, obj: Any, old: Any) -> list[FieldError]:
+        wrong = kind.resource == "configmaps" and obj["data"].get("a") == "bad"
+        return [bad_value("data[a]", "bad", "we do not like it")] if wrong else []
+
     store = Store(validators=[judge])
-    wrong = request(selectors=[{"cel": {"expression": "true"}}, {"cel": {"expression": "device."}}])
-    path = 'spec.devices.requests[0].exactly.selectors[1].cel.expression: Invalid value: "device.": compilation failed'
-    with raises(422, "Invalid", path):
-        store.create("resourceclaims.resource.k8s.io", "default", claim(wrong))
+    with raises(422, "Invalid", 'ConfigMap "cm" is invalid: data[a]: Invalid value: "bad": we do not like it'):
+        store.create("configmaps", "default", config_map(a="bad"))
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from bayplan.clusters.embedded.ownership import (
 )
 
 Object = dict[str, Any]
-# Who wrote when a caller in this process names no manager.
-DEFAULT_MANAGER = "bayplan"
+# Who wrote when the writer of a tracked object names no manager.
+UNNAMED_MANAGER = "unknown"
 # `kubectl apply --server-side` continues what `kubectl apply` began: the same person, no conflict.
 _CLIENT_SIDE_APPLY = "kubectl-client-side-apply"
 
@@ -44,7 +44,7 @@ def track(old: Mapping[str, Any] | None, new: Object, rules: Rules, manager: str
     if not changed and not gone:
         return
     managers = read_managers(entries)
-    me = Manager(manager or DEFAULT_MANAGER, "Update", new["apiVersion"], subresource)
+    me = Manager(manager or UNNAMED_MANAGER, "Update", new["apiVersion"], subresource)
     mine = next((each for each in managers if each.identity == me.identity), None)
     for each in managers:
         if each is not mine:

@@ -91,7 +91,7 @@ class Rules:
 
     def key(self, rule: ListRule, item: Any) -> tuple[tuple[str, Any], ...] | None:
         """What identifies an item of a list of maps; None when it lacks a key."""
-        if not isinstance(item, Mapping):
+        if not isinstance(item, dict):
             return None
         pairs = tuple((key, item.get(key, _KEY_DEFAULTS.get(key))) for key in rule.keys)
         return None if any(value is None for _, value in pairs) else pairs

@@ -65,7 +65,7 @@ def leaves_of(obj: Mapping[str, Any], rules: Rules) -> Leaves:
 
 
 def _flatten(value: Any, rules: Rules, path: Path, at: FieldPath, found: Leaves) -> None:
-    if isinstance(value, Mapping) and value and not rules.of_map(path):
+    if isinstance(value, dict) and value and not rules.of_map(path):
         for key, item in value.items():
             if item is not None:
                 _flatten(item, rules, (*path, key), (*at, f"f:{key}"), found)

@@ -127,11 +127,6 @@ def dry_run(query: Mapping[str, str], body: Mapping[str, Any] | None = None) -> 
     return asked == "All"
 
 
-def manager_of(query: Mapping[str, str], user_agent: str) -> str:
-    """The field manager: as named, else the client program's name."""
-    return query.get("fieldManager") or user_agent.partition("/")[0].strip()[:128] or "unknown"
-
-
 def integer(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name, "")
     if text == "":

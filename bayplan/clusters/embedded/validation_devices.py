@@ -1,13 +1,13 @@
 """Checks of resource.k8s.io objects: shapes, names, and the limits that keep one object bounded (KEP-4381 and its
 successors 4815 partitionable, 5055 taints, 5075 consumable capacity; limits from k8s.io/api/resource/v1).
 
-CEL is not compiled here: `selector_validator` makes a validator of any function that judges an expression.
+CEL is not compiled here: whoever opens the store hands in a validator that does.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bayplan.clusters.embedded.checks import (
@@ -28,7 +28,6 @@ from bayplan.clusters.embedded.checks import (
     whole,
 )
 from bayplan.clusters.embedded.errors import FieldError, bad_value, missing, too_many
-from bayplan.clusters.embedded.kinds import Kind
 
 Object = Mapping[str, Any]
 
@@ -352,49 +351,3 @@ def check_class(obj: Object) -> Errors:
 def check_taint_rule(obj: Object) -> Errors:
     spec = sub(obj, "spec")
     return mapping("spec.taint", spec.get("taint"), required=True) or _taint("spec.taint", sub(spec, "taint"))
-
-
-# -- CEL ------------------------------------------------------------------------------------------------------
-
-
-def selector_validator(
-    judge: Callable[[str], str | None],
-) -> Callable[[Kind, Object, Object | None], Errors]:
-    """A validator for the store: `judge(expression)` says what is wrong with a CEL selector, or None."""
-
-    def validate(kind: Kind, obj: Object, old: Object | None) -> Errors:
-        if old is not None and old.get("spec") == obj.get("spec"):
-            return []
-        problems: Errors = []
-        for path, expression in selector_expressions(kind, obj):
-            if why := judge(expression):
-                problems.append(bad_value(path, expression, why))
-        return problems
-
-    return validate
-
-
-def selector_expressions(kind: Kind, obj: Object) -> Iterator[tuple[str, str]]:
-    """Every CEL selector in a claim, claim template or class, with its field path."""
-    match kind.resource:
-        case "deviceclasses.resource.k8s.io":
-            yield from _expressions("spec.selectors", sub(obj, "spec").get("selectors"))
-        case "resourceclaims.resource.k8s.io":
-            yield from _request_expressions("spec", sub(obj, "spec"))
-        case "resourceclaimtemplates.resource.k8s.io":
-            yield from _request_expressions("spec.spec", sub(obj, "spec", "spec"))
-
-
-def _request_expressions(path: str, spec: Object) -> Iterator[tuple[str, str]]:
-    for index, request in enumerate(items(sub(spec, "devices").get("requests"))):
-        at = f"{path}.devices.requests[{index}]"
-        yield from _expressions(f"{at}.exactly.selectors", sub(request, "exactly").get("selectors"))
-        for position, inner in enumerate(items(sub(request).get("firstAvailable"))):
-            yield from _expressions(f"{at}.firstAvailable[{position}].selectors", sub(inner).get("selectors"))
-
-
-def _expressions(path: str, selectors: Any) -> Iterator[tuple[str, str]]:
-    for index, selector in enumerate(items(selectors)):
-        expression = sub(selector, "cel").get("expression")
-        if isinstance(expression, str) and expression:
-            yield f"{path}[{index}].cel.expression", expression

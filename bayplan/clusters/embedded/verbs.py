@@ -21,7 +21,6 @@ from bayplan.clusters.embedded.requests import (
     dry_run,
     flag,
     integer,
-    manager_of,
     parse_accept,
 )
 from bayplan.clusters.embedded.selectors import field_selector, label_selector
@@ -249,7 +248,7 @@ async def patch(api: Api, target: Target, request: Request) -> Response:
         body,
         how,
         subresource=target.subresource,
-        manager=query.get("fieldManager", "") if how == "apply" else _manager(request),
+        manager=_manager(request),
         force=flag(query, "force"),
         dry_run=dry_run(query),
     )
@@ -322,7 +321,7 @@ async def _object(request: Request) -> Object:
 
 
 def _manager(request: Request) -> str:
-    return manager_of(request.query_params, request.headers.get("user-agent", ""))
+    return request.query_params.get("fieldManager", "")
 
 
 def _patch_kind(request: Request) -> PatchKind:
