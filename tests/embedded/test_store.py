@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bayplan.clusters.embedded import Store
-from bayplan.clusters.embedded.disk import StoreFileError
+from bayplan.clusters.embedded.disk import Disk, StoreFileError
+from bayplan.clusters.embedded.errors import internal
 from tests.embedded.conftest import Clock, counted_uids
 from tests.embedded.objects import config_map, deployment, job, pod, raises, widget, widget_definition
 
@@ -330,6 +331,29 @@ def test_opening_the_file_again_finds_the_cluster(tmp_path: Path) -> None:
     assert again.find("pods", "default", "p") is None
     with raises(410, "Expired"):
         again.watch(["pods"], since=version - 1).poll()
+    again.close()
+
+
+def test_a_write_that_the_disk_refuses_did_not_happen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path / "cluster.db"))
+    store.create("configmaps", "default", config_map(a="1"))
+    version, watch = store.version, store.watch(["configmaps"])
+
+    def full(*arguments: object) -> None:
+        raise internal("the cluster's store could not be written: database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Disk, "commit", full)
+        with raises(500, "InternalError", "disk is full"):
+            store.patch("configmaps", "default", "cm", {"data": {"a": "2"}})
+        with raises(500, "InternalError", "disk is full"):
+            store.delete("configmaps", "default", "cm")
+    assert store.get("configmaps", "default", "cm")["data"] == {"a": "1"}
+    assert (store.version, watch.poll()) == (version, [])
+    store.patch("configmaps", "default", "cm", {"data": {"a": "3"}})
+    store.close()
+    again = Store(str(tmp_path / "cluster.db"))
+    assert again.get("configmaps", "default", "cm")["data"] == {"a": "3"}
     again.close()
 
 

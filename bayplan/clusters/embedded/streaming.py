@@ -47,7 +47,8 @@ class Wakeups:
 
     def wake(self) -> None:
         for event, loop in list(self._events.items()):
-            loop.call_soon_threadsafe(event.set)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)
 
     def close(self) -> None:
         self.closing = True
