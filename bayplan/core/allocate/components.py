@@ -49,10 +49,10 @@ class Kind:
     """What a component is: its devices, what each takes of the counters, and how much of those there is.
 
     `measure` is the counter that says how much of the GPU something is (-1 without), `weights` how many thousandths
-    of the GPU each device is by that measure.
+    of the GPU each device is by that measure. `cheapest` orders the devices by what they take of all counters.
     """
 
-    __slots__ = ("costs", "counters", "id", "limits", "measure", "root", "templates", "weights")
+    __slots__ = ("cheapest", "costs", "counters", "id", "limits", "measure", "root", "templates", "weights")
 
     def __init__(
         self,
@@ -69,6 +69,8 @@ class Kind:
         self.limits = limits
         self.measure = _measure(counters, limits)
         self.weights = _weights(self)
+        parts = [sum(a * 1000 // limits[c] for c, a in cost if limits[c] > 0) for cost in costs]
+        self.cheapest = tuple(sorted(range(len(parts)), key=lambda i: (parts[i], i)))
         self.root: State
 
 
@@ -183,14 +185,11 @@ class Machines:
         return frozenset(item for item in device.attributes.items() if item[0] in names)
 
     def state(self, kind: Kind, remaining: Units, busy: int, used: tuple[Units | None, ...]) -> State:
-        """The interned state; devices that counters rule out anyway are not marked busy."""
-        if kind.limits and busy:
-            for i, cost in enumerate(kind.costs):
-                if (
-                    busy >> i & 1
-                    and not kind.templates[i].shareable
-                    and any(remaining[c] < amount for c, amount in cost)
-                ):
+        """The interned state. Devices that counters rule out anyway are not marked busy: that makes states alike."""
+        if kind.limits and len(kind.costs) <= PARTITIONS_MAX:
+            for i in range(busy.bit_length()):
+                exclusive = busy >> i & 1 and not kind.templates[i].shareable
+                if exclusive and any(remaining[c] < amount for c, amount in kind.costs[i]):
                     busy &= ~(1 << i)
         key = (kind.id, remaining, busy, used)
         known = self._states.get(key)

@@ -22,7 +22,7 @@ from bayplan.core.allocate.offers import Offers
 from bayplan.core.allocate.selectors import SelectorError
 from bayplan.core.allocate.sizes import Sizes
 
-DEFAULT_BUDGET = 12_000
+DEFAULT_BUDGET = 10_000
 """Work (devices looked at, states made) before a search gives up: some 50 ms."""
 
 Near = Callable[[State, int], bool]
@@ -240,7 +240,7 @@ class Search:
         return any(mark[:2] == (slot, device) for mark in self._marks)
 
     def _best_first(self, need: Need) -> Iterator[Candidate]:
-        """One candidate for each state it can lead to, best first; what is too large to be a GPU as listed, last."""
+        """One candidate for each state it can lead to, best first; of what is too large to be a GPU, cheapest first."""
         seen: set[object] = set()
         found: list[tuple[Score, int, int, Candidate]] = []
         large: list[int] = []
@@ -265,7 +265,7 @@ class Search:
 
     def _one_by_one(self, need: Need, slot: int) -> Iterator[Candidate]:
         mask, state = self._board.slots[slot].mask, self._states[slot]
-        for device in range(len(state.kind.costs)):
+        for device in state.kind.cheapest:
             if mask >> device & 1 and (self._near is None or self._near(state, device)):
                 candidate = self._candidate(need, slot, device, 0)
                 if candidate is not None:

@@ -38,8 +38,8 @@ class CompileError(SelectorError):
 def unsupported(device: Device, gates: Gates) -> str:
     """The first attribute whose value no selector can read; "" when there is none."""
     lists = gates.lists or gates.release >= (1, 37)
-    broken = [name for name, attribute in device.attributes.items() if not _readable(attribute, lists)]
-    return min(broken, default="")
+    rare = [n for n, a in device.attributes.items() if a.string is None and a.int_ is None and a.bool_ is None]
+    return min((name for name in rare if not _readable(device.attributes[name], lists)), default="")
 
 
 @lru_cache(maxsize=65536)
