@@ -1,4 +1,5 @@
-"""Carrying a plan out on the store: each decision in one transaction, whole or not at all.
+"""Carrying a plan out: each decision in one transaction where the body can, else write by write in an order that
+lets the next cycle go on from any point.
 
 A decision stands on the last change of its Workload that a decision could see (`bayplan.runtime.mirror`); has that
 changed, or does the API refuse a part, the whole decision is a Conflict and is taken again next cycle. What is already
@@ -15,6 +16,7 @@ from bayplan.model.plan import AnyDecision, Evict, Hold, Place, Plan, PodPlaceme
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Pod, Workload
 from bayplan.runtime.controllers import events
+from bayplan.runtime.controllers.pods import Whose
 from bayplan.runtime.mirror import Mirror
 from bayplan.runtime.objects import ApiError, Objects
 from bayplan.runtime.ports import Applied, Conflict, Describe
@@ -32,35 +34,54 @@ class _Stale(Exception):
 
 
 class Carrier:
-    def __init__(self, store: Objects, mirror: Mirror, describe: Describe) -> None:
+    """`whose` says which unbound pods are ours to bind; `patience_s` for how long a new wording of an old reason may
+    wait before people are told."""
+
+    def __init__(
+        self, store: Objects, mirror: Mirror, describe: Describe, *, whose: Whose | None = None, patience_s: int = 0
+    ) -> None:
         self.mirror = mirror
         self._store = store
+        self._whose = whose or Whose()
+        self._patience_s = patience_s
+        self._told: dict[str, tuple[str, int]] = {}
         self._describe = describe
         self._served: dict[tuple[str, str], str] = {}
         self._revision = -1
 
     def carry_out(self, plan: Plan, seen: Snapshot, starts: Mapping[str, str], now_s: int) -> Applied:
-        """Every decision in turn. `seen` is the cluster now, `starts` the expected starts of held workloads."""
-        admitted: list[str] = []
-        bound: list[str] = []
-        evicted: list[str] = []
-        conflicts: list[Conflict] = []
-        for decision in plan.decisions:
-            try:
-                with self._store.transaction():
-                    workload, obj = self._current(decision, seen)
-                    match decision:
-                        case Place():
-                            bound += self._place(decision, workload, obj, seen, now_s)
-                            admitted += [] if workload.admission else [decision.workload]
-                        case Evict():
-                            evicted += self._evict(decision, obj, now_s)
-                        case Hold():
-                            start = starts.get(decision.workload, "")
-                            self._hold(decision, workload, obj, seen, start, now_s)
-            except (_Stale, ApiError) as error:
-                conflicts.append(Conflict(decision.workload, _object(decision), str(error)))
-        return Applied(tuple(admitted), tuple(bound), tuple(evicted), tuple(conflicts))
+        """Every decision. `seen` is the cluster now, `starts` the expected starts of held workloads.
+
+        Raises what the body raises when it cannot go on at all (Temporary, Permanent).
+        """
+        news = [d for d in plan.decisions if not isinstance(d, Hold) or self._is_news(d, now_s)]
+        parts = list(self._store.each(lambda d: self._carry(d, seen, starts, now_s), news))
+        return Applied(
+            admitted=tuple(k for p in parts for k in p.admitted),
+            bound=tuple(k for p in parts for k in p.bound),
+            evicted=tuple(k for p in parts for k in p.evicted),
+            conflicts=tuple(c for p in parts for c in p.conflicts),
+        )
+
+    def _carry(self, decision: AnyDecision, seen: Snapshot, starts: Mapping[str, str], now_s: int) -> Applied:
+        try:
+            with self._store.transaction():
+                workload, obj = self._current(decision, seen)
+                match decision:
+                    case Place():
+                        return self._place(decision, workload, obj, seen, now_s)
+                    case Evict():
+                        return self._evict(decision, obj, now_s)
+                    case Hold():
+                        self._hold(decision, workload, obj, seen, starts.get(decision.workload, ""), now_s)
+                        self._told[decision.workload] = _word(decision), now_s
+                        return Applied()
+        except (_Stale, ApiError) as error:
+            return Applied(conflicts=(_conflict(decision, error),))
+
+    def _is_news(self, hold: Hold, now_s: int) -> bool:
+        word, told_s = self._told.get(hold.workload, ("", 0))
+        return not self._patience_s or word != _word(hold) or now_s - told_s >= self._patience_s
 
     def _current(self, decision: AnyDecision, seen: Snapshot) -> tuple[Workload, dict[str, Any]]:
         """The Workload a decision is about, if it still is what was decided on."""
@@ -73,14 +94,34 @@ class Carrier:
 
     # --- Place ---------------------------------------------------------------------------------------------------
 
-    def _place(self, place: Place, workload: Workload, obj: dict[str, Any], seen: Snapshot, now_s: int) -> list[str]:
+    def _place(self, place: Place, workload: Workload, obj: dict[str, Any], seen: Snapshot, now_s: int) -> Applied:
+        self._told.pop(place.workload, None)
         if workload.admission is None:
             self._write_status(obj, patches.admit(obj, workload, place, now_s))
-            self._remark(obj, why="", start=rfc3339(now_s))
+            self._remark(obj, why="", start=rfc3339(now_s), pods=False)  # pods are told when they are bound
             queue = f"ClusterQueue {place.cluster_queue}" if place.cluster_queue else "no queue"
             waited_s = max(0, now_s - workload.created_s)
             events.record(self._store, obj, "Admitted", f"Admitted by {queue}, wait time {waited_s}s", now_s)
-        return [p.pod for p in place.pods if p.pod and self._bind(p, seen, now_s)]
+        bound: list[str] = []
+        failures: list[Exception] = []
+        for placement, failure in self._store.each(lambda p: self._try_to_bind(p, seen, now_s), place.pods):
+            if isinstance(failure, Exception):
+                failures.append(failure)
+            elif failure:
+                bound.append(placement.pod)
+        if failures and self._store.atomic:
+            raise failures[0]
+        admitted = () if workload.admission else (place.workload,)
+        return Applied(admitted, tuple(bound), conflicts=tuple(_conflict(place, f) for f in failures[:1]))
+
+    def _try_to_bind(
+        self, placement: PodPlacement, seen: Snapshot, now_s: int
+    ) -> tuple[PodPlacement, bool | Exception]:
+        """The placement, and whether the pod was bound by it or why it could not be."""
+        try:
+            return placement, bool(placement.pod) and self._bind(placement, seen, now_s)
+        except (_Stale, ApiError) as error:
+            return placement, error
 
     def _bind(self, placement: PodPlacement, seen: Snapshot, now_s: int) -> bool:
         """Gives a pod its devices and its node; False if it has them, or its claims are not made yet."""
@@ -91,7 +132,7 @@ class Carrier:
             raise _Stale(f"node {placement.node} is gone")
         if pod.node == placement.node:
             return False
-        if any(not c.claim for c in placement.claims) or self._lacks_claims(pod):
+        if any(not c.claim for c in placement.claims) or not self._is_ready(pod):
             return False
         given = {c.claim: c.allocation for c in placement.claims}
         for _, key in pod.claims:
@@ -101,9 +142,11 @@ class Carrier:
         events.record(self._store, bound, "Scheduled", _assigned(placement), now_s)
         return True
 
-    def _lacks_claims(self, pod: Pod) -> bool:
-        entries = self._store.get("pods", pod.namespace, pod.name)["spec"].get("resourceClaims") or ()
-        return len(entries) > len(pod.claims)
+    def _is_ready(self, pod: Pod) -> bool:
+        """Whether all claims of a pod are made and nobody holds it back, and it is ours to bind."""
+        spec = self._store.get("pods", pod.namespace, pod.name)["spec"]
+        made = len(spec.get("resourceClaims") or ()) <= len(pod.claims)
+        return made and not spec.get("schedulingGates") and self._whose.has(spec.get("schedulerName", ""))
 
     def _reserve(self, key: str, allocation: AllocationResult | None, pod: Pod) -> None:
         namespace, _, name = key.partition("/")
@@ -116,25 +159,24 @@ class Carrier:
 
     # --- Evict, Hold ---------------------------------------------------------------------------------------------
 
-    def _evict(self, decision: Evict, obj: dict[str, Any], now_s: int) -> list[str]:
+    def _evict(self, decision: Evict, obj: dict[str, Any], now_s: int) -> Applied:
         patch = patches.evict(obj, decision, now_s)
         if patch is None:
-            return []
+            return Applied()
         self._write_status(obj, patch)
         self._remark(obj, why=f"evicted for {decision.preemptor}: {decision.reason}", start="")
         message = patch["status"]["conditions"][-1].get("message", "")
         events.record(self._store, obj, "Preempted", message, now_s, warning=True)
-        return [decision.workload]
+        return Applied(evicted=(decision.workload,))
 
     def _hold(
         self, hold: Hold, workload: Workload, obj: dict[str, Any], seen: Snapshot, start: str, now_s: int
     ) -> None:
-        why = self._describe(hold, seen)
-        reason = hold.reasons[0].__struct_config__.tag if hold.reasons else "Pending"
+        why, reason = self._describe(hold, seen), _word(hold)
         if workload.admission is None:
-            patch = patches.hold(obj, str(reason), why, now_s)
+            patch = patches.hold(obj, reason, why, now_s)
             if patch is not None:
-                self._tell_once(obj, str(reason), why, now_s)
+                self._tell_once(obj, reason, why, now_s)
                 self._write_status(obj, patch)
         self._remark(obj, why=why, start=start)
 
@@ -150,18 +192,20 @@ class Carrier:
         meta = obj["metadata"]
         self._store.patch(WORKLOADS, meta["namespace"], meta["name"], patch, subresource="status")
 
-    def _remark(self, obj: dict[str, Any], *, why: str, start: str) -> None:
+    def _remark(self, obj: dict[str, Any], *, why: str, start: str, pods: bool = True) -> None:
         """WHY and START on the object and, for a Workload, on what people know it by: its job or its pods."""
-        for about in (obj, *self._owners(obj)):
+        for about in (obj, *self._owners(obj, pods)):
             patch = patches.remark(about, why=why, start=start)
             if patch is not None:
                 meta, kind = about["metadata"], self._resources()[group_kind(about)]
                 self._store.patch(kind, meta["namespace"], meta["name"], patch)
 
-    def _owners(self, obj: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    def _owners(self, obj: dict[str, Any], pods: bool) -> Iterable[dict[str, Any]]:
         if group_kind(obj) != ("kueue.x-k8s.io", "Workload"):
             return
         for reference in obj["metadata"].get("ownerReferences") or ():
+            if reference["kind"] == "Pod" and not pods:
+                continue
             resource = self._resources().get(group_kind(reference))
             found = self._store.find(resource, obj["metadata"]["namespace"], reference["name"]) if resource else None
             if found is not None and found["metadata"]["uid"] == reference["uid"]:
@@ -182,5 +226,10 @@ def _assigned(placement: PodPlacement) -> str:
     return f"Successfully assigned {placement.pod} to {placement.node}{on}"
 
 
-def _object(decision: AnyDecision) -> str:
-    return f"{type(decision).__name__} {decision.workload}"
+def _word(hold: Hold) -> str:
+    """The word for why a workload waits."""
+    return str(hold.reasons[0].__struct_config__.tag) if hold.reasons else "Pending"
+
+
+def _conflict(decision: AnyDecision, error: Exception) -> Conflict:
+    return Conflict(decision.workload, f"{type(decision).__name__} {decision.workload}", str(error))

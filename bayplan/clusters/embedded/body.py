@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from bayplan.clusters.embedded.controllers import CONTROLLERS, Controllers
+from bayplan.clusters.embedded.controllers import CONTROLLERS, OURS, Controllers
 from bayplan.clusters.embedded.errors import ApiError
 from bayplan.clusters.embedded.kubelet import Kubelets, Pace
 from bayplan.clusters.embedded.store import Store
@@ -41,7 +41,7 @@ class EmbeddedCluster:
         self.kubelets = Kubelets(store, pace)
         self._controllers = Controllers(store, CONTROLLERS)
         self._mirror = Mirror()
-        self._carrier = Carrier(store, self._mirror, describe)
+        self._carrier = Carrier(store, self._mirror, describe, whose=OURS)
         self._forecast = forecast
         self._watch: Watch | None = None
         self._kinds: dict[str, GroupKind] = {}

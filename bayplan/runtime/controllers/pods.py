@@ -32,12 +32,15 @@ from bayplan.runtime.controllers.workload import (
 from bayplan.runtime.objects import Change, Object, Objects
 from bayplan.wire.conditions import has_true, with_condition
 from bayplan.wire.errors import Malformed
+from bayplan.wire.kinds import group_kind
 from bayplan.wire.names import EVICTED, POD_GROUP_NAME, SCHEDULER, WORKLOAD
 from bayplan.wire.podgroups import pod_group
 from bayplan.wire.pods import PodObject
 from bayplan.wire.read import read
+from bayplan.workloads import kind_of
 from bayplan.workloads.base import Outcome
 from bayplan.workloads.podgroup import group_name, lone, native_group, plain_group, role
+from bayplan.workloads.translate import managed
 
 POD_GROUPS = "podgroups.scheduling.k8s.io"
 # What a key's name starts with: the work queue tells pods from groups by it.
@@ -50,11 +53,11 @@ Member = tuple[Object, PodObject]
 class Whose:
     """Whose pods are admitted: those that name one of `schedulers`.
 
-    A pod that is alone and names no queue gets a Workload object only if `lone` says so.
+    `adopts` gives a pod that is bound already a Workload, too: where Workloads of lone pods do not outlive a restart.
     """
 
     schedulers: tuple[str, ...] = (SCHEDULER,)
-    lone: bool = True
+    adopts: bool = False
 
     def has(self, scheduler: str) -> bool:
         return scheduler in self.schedulers
@@ -66,7 +69,7 @@ def _reconcile(store: Objects, whose: Whose, key: Key, now_s: int) -> int | None
         if name.startswith(_GROUP):
             _reconcile_group(store, whose, namespace, name.removeprefix(_GROUP), now_s)
         else:
-            _reconcile_pod(store, whose, namespace, name.removeprefix(_POD), now_s)
+            return _reconcile_pod(store, whose, namespace, name.removeprefix(_POD), now_s)
     except Malformed as error:
         about = _anyone(store, whose, namespace, name)
         if about is not None:
@@ -77,35 +80,45 @@ def _reconcile(store: Objects, whose: Whose, key: Key, now_s: int) -> int | None
 # --- lone pods ---------------------------------------------------------------------------------------------------
 
 
-def _reconcile_pod(store: Objects, whose: Whose, namespace: str, name: str, now_s: int) -> None:
+def _reconcile_pod(store: Objects, whose: Whose, namespace: str, name: str, now_s: int) -> int | None:
     pod = store.find("pods", namespace, name)
-    if pod is None or not _is_ours(store, whose, pod):
-        return
+    if pod is None or not whose.has(pod["spec"].get("schedulerName", "")):
+        return None
+    alone = _is_alone(store, pod)
+    if not alone:
+        return now_s + 1 if alone is None else None
     if is_deleting(pod):
         # Nobody will make it again: what it holds until it has stopped is a foreign pod's.
         for workload in owned(store, pod, WORKLOADS):
             remove(store, WORKLOADS, workload)
     else:
-        _admit_alone(store, pod, now_s)
+        _admit_alone(store, whose, pod, now_s)
+    return None
 
 
-def _admit_alone(store: Objects, pod: Object, now_s: int) -> None:
+def _admit_alone(store: Objects, whose: Whose, pod: Object, now_s: int) -> None:
     existing = owned(store, pod, WORKLOADS)
     if phase(pod) in ("Succeeded", "Failed"):
         for workload in existing:
             mark_finished(store, workload, _outcome([pod]), now_s)
-    elif existing or not pod["spec"].get("nodeName"):
+    elif existing or whose.adopts or not pod["spec"].get("nodeName"):
         _remove_evicted(store, sync(store, lone(pod, context(store)), now_s), [pod])
 
 
-def _is_ours(store: Objects, whose: Whose, pod: Object) -> bool:
-    """Whether the pod is admitted by itself, and not with the job that made it."""
-    if not whose.has(pod["spec"].get("schedulerName", "")):
-        return False
+def _is_alone(store: Objects, pod: Object) -> bool | None:
+    """Whether the pod is admitted by itself, and not with the job that made it; None if that job is not known yet."""
     if WORKLOAD in (pod["metadata"].get("annotations") or {}):
         return False
     owner = controller_of(pod)
-    return owner is None or not any(r.resource == WORKLOADS for r in store.owned(owner["uid"]))
+    if owner is None:
+        return True
+    if any(r.resource == WORKLOADS for r in store.owned(owner["uid"])):
+        return False
+    kind = kind_of(*group_kind(owner))
+    if kind is None or kind.resource not in store.kinds:
+        return True
+    job = store.find(kind.resource, pod["metadata"]["namespace"], owner["name"])
+    return None if job is None else not managed(kind, job, context(store))
 
 
 # --- groups ------------------------------------------------------------------------------------------------------
@@ -124,7 +137,7 @@ def _reconcile_group(store: Objects, whose: Whose, namespace: str, name: str, no
         gang = pod_group(owner)
         if not gang.min_count:
             for pod, _ in members:
-                _admit_alone(store, pod, now_s)
+                _admit_alone(store, whose, pod, now_s)
             return
         wanted = native_group(gang, owner, members, context(store))
         _tell_scheduled(store, owner, members, gang.min_count, now_s)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic
 
 from bayplan.runtime.controllers import events
@@ -48,10 +48,9 @@ class Controllers(Generic[S]):
             if not self._queue:
                 return worked
             worked = True
-            while self._queue:
-                item = self._queue.popleft()
-                del self._queued[item]
-                self._work(item, now_s)
+            batch = list(self._queue)
+            for item, outcome in self._store.each(lambda i: self._work(i, now_s), self._taken(batch)):
+                self._handle(item, outcome, now_s)
 
     def due_s(self) -> int | None:
         """The next second at which there is work even if nothing changes."""
@@ -113,21 +112,32 @@ class Controllers(Generic[S]):
 
     # --- doing it ------------------------------------------------------------------------------------------------
 
-    def _work(self, item: Item, now_s: int) -> None:
+    def _taken(self, batch: Sequence[Item]) -> Iterator[Item]:
+        """The items one by one, each off the queue at the moment it is worked on."""
+        for item in batch:
+            self._queue.popleft()
+            del self._queued[item]
+            yield item
+
+    def _work(self, item: Item, now_s: int) -> tuple[Item, int | ApiError | Malformed | None]:
+        """One key looked at: when to look again, or what was in the way."""
         position, key = item
-        controller = self._controllers[position]
         try:
             with self._store.transaction():
-                due_s = controller.reconcile(self._store, key, now_s)
-        except ApiError as error:
-            self._refused(controller, item, error, now_s)
-            return
-        except Malformed as error:
-            self._say(controller, key, "Malformed", str(error), now_s)
-            return
-        self._tries.pop(item, None)
-        if due_s is not None:
-            self._wait(item, max(due_s, now_s + 1))
+                return item, self._controllers[position].reconcile(self._store, key, now_s)
+        except (ApiError, Malformed) as error:
+            return item, error
+
+    def _handle(self, item: Item, outcome: int | ApiError | Malformed | None, now_s: int) -> None:
+        controller = self._controllers[item[0]]
+        if isinstance(outcome, ApiError):
+            self._refused(controller, item, outcome, now_s)
+        elif isinstance(outcome, Malformed):
+            self._say(controller, item[1], "Malformed", str(outcome), now_s)
+        else:
+            self._tries.pop(item, None)
+            if outcome is not None:
+                self._wait(item, max(outcome, now_s + 1))
 
     def _refused(self, controller: Controller[S], item: Item, error: ApiError, now_s: int) -> None:
         """A conflict is tried again; what is gone needs nothing; anything else is said and tried again later."""

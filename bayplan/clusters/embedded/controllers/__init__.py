@@ -27,4 +27,4 @@ CONTROLLERS: tuple[Controller[Store], ...] = (
     expiry.EXPIRY,
 )
 
-__all__ = ["CONTROLLERS", "Controller", "Controllers"]
+__all__ = ["CONTROLLERS", "OURS", "Controller", "Controllers"]
