@@ -71,6 +71,7 @@ def test_an_object_lives_its_life(server: Server) -> None:
     ("method", "path", "body", "media", "status", "message"),
     [
         ("POST", MAPS, b"k8s\x00\n\x0f", "application/vnd.kubernetes.protobuf", 415, "kubectl apply -f -"),
+        ("POST", MAPS, b"k8s\x00\xff\xff\xff", "application/vnd.kubernetes.protobuf", 415, "not protobuf"),
         ("POST", MAPS, b"{", "application/json", 400, "malformed"),
         ("POST", MAPS, b"[]", "application/json", 400, "not an object"),
         ("POST", MAPS, b"<a/>", "text/xml", 415, "unknown type 'text/xml'"),

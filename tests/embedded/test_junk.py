@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bayplan.clusters.embedded import ApiError, Store
 from bayplan.clusters.embedded.fieldnames import unknown_fields
+from bayplan.clusters.embedded.protobuf import MAGIC, decode_simple_object
 from bayplan.clusters.embedded.tables import columns_of, table
 from tests.embedded.objects import Object, config_map, deployment, job, pod, widget_definition
 
@@ -135,3 +136,19 @@ def test_junk_in_any_place_is_refused_or_taken_and_shown(resource: str, sample: 
         except ApiError as error:
             assert error.status_code < 500, error
         show(store, resource)
+
+
+# What `kubectl create namespace team` sends.
+META = b"\n\x04team\x12\x00\x1a\x00"
+NAMESPACE = MAGIC + b"\n\x0f\n\x02v1\x12\tNamespace\x12\x10\n\x0a" + META + b'\x12\x00\x1a\x00\x1a\x00"\x00'
+
+
+def test_a_simple_protobuf_body_is_read() -> None:
+    assert decode_simple_object(NAMESPACE) == {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}
+
+
+@given(st.binary(max_size=40), st.integers(0, len(NAMESPACE)), st.integers(0, 12))
+def test_a_broken_protobuf_body_is_read_or_declined(noise: bytes, at: int, dropped: int) -> None:
+    for body in (MAGIC + noise, NAMESPACE[:at] + noise + NAMESPACE[at + dropped :]):
+        found = decode_simple_object(body)
+        assert found is None or isinstance(found["metadata"], dict)

@@ -261,6 +261,15 @@ def test_what_is_served_is_listed(kubectl: Kubectl) -> None:
     assert kubectl("auth", "can-i", "create", "pods").strip() == "yes"
 
 
+def test_the_simple_creates_that_send_protobuf_work(kubectl: Kubectl, store: Store) -> None:
+    assert kubectl("create", "namespace", "team") == "namespace/team created\n"
+    kubectl("create", "configmap", "settings", "--from-literal=a=1", "--from-literal=b=grün", "-n", "team")
+    kubectl("create", "serviceaccount", "robot", "-n", "team")
+    assert store.get("configmaps", "team", "settings")["data"] == {"a": "1", "b": "grün"}
+    assert store.get("serviceaccounts", "team", "robot")
+    assert "already exists" in kubectl.fails("create", "namespace", "team")
+
+
 @pytest.mark.parametrize("arguments", [["job", "j", "--image=i"], ["deployment", "d", "--image=i"]])
 def test_protobuf_is_refused_with_the_way_round_which_works(kubectl: Kubectl, arguments: list[str]) -> None:
     error = kubectl.fails("create", *arguments)

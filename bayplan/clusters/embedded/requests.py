@@ -1,6 +1,7 @@
 """Reading a request: which object its path names, what its query asks, and what its body holds.
 
-Bodies are JSON or YAML. Protobuf, which a few kubectl commands send without asking, is refused with the way round.
+Bodies are JSON or YAML. Protobuf, which a few kubectl commands send without asking, is read where it is simple and
+else refused with the way round.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import yaml
 
 from bayplan.clusters.embedded.errors import ApiError, bad_request, unsupported_media
 from bayplan.clusters.embedded.kinds import Kind, Kinds
+from bayplan.clusters.embedded.protobuf import MAGIC, decode_simple_object
 
 _YAML_TYPES = ("application/yaml", "application/apply-patch+yaml", "application/x-yaml", "text/yaml")
 _JSON_TYPES = (
@@ -72,8 +74,10 @@ def _unknown_path() -> ApiError:
 def decode_body(content_type: str, body: bytes) -> Any:
     """The value in a JSON or YAML body; ApiError 400 when malformed, 415 for other media types."""
     media = content_type.partition(";")[0].strip().lower()
-    if media == "application/vnd.kubernetes.protobuf" or body.startswith(b"k8s\0"):
-        raise unsupported_media(_PROTOBUF_HELP)
+    if media == "application/vnd.kubernetes.protobuf" or body.startswith(MAGIC):
+        if (simple := decode_simple_object(body)) is None:
+            raise unsupported_media(_PROTOBUF_HELP)
+        return simple
     try:
         if media in _YAML_TYPES:
             return yaml.load(body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
