@@ -4,8 +4,8 @@
 
 kube-scheduler 1.36.3's figures on the same worlds are CPU per bound pod measured on a real control plane on a 2-core
 machine: 14 ms for one exclusive GPU by CEL selector and 15.8 ms for a 12Gi share (500 nodes, 3,000 pods), 557 ms for a
-1g.10gb partition by counters (100 nodes, 1,000 pods). Theirs is a loop over an API server, ours the decision alone: read
-the ratio as what the algorithm costs, not as pods per second.
+1g.10gb partition by counters (100 nodes, 1,000 pods). Theirs is a loop over an API server, ours the decision alone:
+read the ratio as what the algorithm costs, not as pods per second.
 """
 
 from __future__ import annotations
