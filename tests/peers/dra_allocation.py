@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bayplan.core.allocate.single import Answer, allocate
+from bayplan.core.allocate import Answer, allocate
 from bayplan.model.codec import from_builtins, to_builtins
 from bayplan.model.device import (
     AllocationResult,

@@ -1,12 +1,17 @@
 """Device allocation: which devices a pod's claims get (Dynamic Resource Allocation, resource.k8s.io/v1).
 
-Reading order: `pools` (what a node reaches), `components` (GPUs as state machines), `asks` (questions), `search`
-(exact answers), `objective` (better answers), `catalog` (each question answered once), `result` (the API's words).
+Reading order: `pools` (what a node reaches), `components` (GPUs as state machines) and `inventory` (who owns which),
+`asks` (questions, compiled) with `selectors`, `capacity` and `constraints`, `offers` (what a GPU has for a request),
+`search` (exact answers) with `sizes` and `lookahead`, `objective` and `packing` (better answers), `result` (the API's
+words), `catalog` (each question answered once) with `questions` and `figures`, `single` (one pod on one node, as
+kube-scheduler would ask), `isolation`.
 """
 
+from bayplan.core.allocate.board import Verdict
 from bayplan.core.allocate.catalog import Catalog, Fit
 from bayplan.core.allocate.figures import NO_WORTH, Misfit, Worth
 from bayplan.core.allocate.inventory import Taken
 from bayplan.core.allocate.isolation import Isolation
+from bayplan.core.allocate.single import Answer, allocate
 
-__all__ = ["NO_WORTH", "Catalog", "Fit", "Isolation", "Misfit", "Taken", "Worth"]
+__all__ = ["NO_WORTH", "Answer", "Catalog", "Fit", "Isolation", "Misfit", "Taken", "Verdict", "Worth", "allocate"]

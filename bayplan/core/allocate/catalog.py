@@ -117,7 +117,9 @@ class Catalog:
         self._machines.widen(frozenset(("attributes", d, n) for d in drivers for n in DESCRIPTIVE))
         for name in sorted(classes):
             self._machines.widen(Matcher(name, classes[name].spec.selectors, "", ()).reads())
-        self._inventory = Inventory(Pools(slices, taint_rules, self._gates), nodes, self._machines)
+        self._pools = Pools(slices, taint_rules, self._gates)
+        self._nodes = nodes
+        self._built: Inventory | None = None
         self._offers = Offers(self._machines, self._gates)
         self.epoch = 0
         self._questions = Questions(classes, self._gates)
@@ -132,6 +134,13 @@ class Catalog:
         self._counts: dict[tuple[int, int, int], int] = {}
         self._undecided: set[tuple[int, int, int]] = set()
         self._unmatched: dict[int, DevicesNotFound | None] = {}
+
+    @property
+    def _inventory(self) -> Inventory:
+        """Made when first needed, so that the questions asked until then decide at once what tells devices apart."""
+        if self._built is None:
+            self._built = Inventory(self._pools, self._nodes, self._machines)
+        return self._built
 
     # --- questions -----------------------------------------------------------------------------------------------
 
@@ -149,8 +158,11 @@ class Catalog:
             if known is None or (reads is not None and reads <= known):
                 return epoch
         self._machines.widen(reads)
+        if self._built is None:
+            self._reads[-1] = self._machines.reads
+            return self.epoch
         self._reads.append(self._machines.reads)
-        self._inventory.rekey()
+        self._built.rekey()
         self._kind_of.clear()
         self._unmatched.clear()
         self.epoch += 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from bayplan.core.allocate.gates import Gates
-from bayplan.core.allocate.pools import DeviceId, Published
+from bayplan.core.allocate.pools import Published
 from bayplan.core.allocate.selectors import unsupported, view
 from bayplan.model.device import CounterSet, Device
 
@@ -143,17 +143,28 @@ class Machines:
 
     def kind(self, members: tuple[Published, ...], counters: Mapping[str, CounterSet]) -> Kind:
         """The kind of a component that draws on `counters`."""
+        templates = tuple([self.template(m.id[0], m.device) for m in members])
+        if not counters:
+            return self._interned((), tuple([t.id for t in templates]), ((),) * len(members), (), templates)
         names = [(s, c) for s in sorted(counters) for c in sorted(counters[s].counters)]
         index = {name: i for i, name in enumerate(names)}
         limits = tuple(counters[s].counters[c].value.nano for s, c in names)
-        templates = tuple(self.template(m.id[0], m.device) for m in members)
-        costs = tuple(_cost(m.device, index) for m in members) if index else ((),) * len(members)
-        key = (limits, tuple(c for _, c in names), tuple(t.id for t in templates), costs)
+        costs = tuple(_cost(m.device, index) for m in members)
+        return self._interned(limits, tuple(t.id for t in templates), costs, tuple(c for _, c in names), templates)
+
+    def _interned(
+        self,
+        limits: Units,
+        ids: tuple[int, ...],
+        costs: tuple[Cost, ...],
+        counters: tuple[str, ...],
+        templates: tuple[Template, ...],
+    ) -> Kind:
+        key = (limits, ids, costs, counters)
         known = self._kinds.get(key)
         if known is None:
-            own = tuple(c for _, c in names)
-            known = self._kinds[key] = Kind(len(self._kinds) + 1, templates, costs, own, limits)
-            known.root = self.state(known, limits, 0, (None,) * len(members))
+            known = self._kinds[key] = Kind(len(self._kinds) + 1, templates, costs, counters, limits)
+            known.root = self.state(known, limits, 0, (None,) * len(templates))
         return known
 
     def template(self, driver: str, device: Device) -> Template:
@@ -249,15 +260,14 @@ class Machines:
 
 
 class Component:
-    """One physical GPU (or other device): its kind, its members in upstream's order, and the node that owns it."""
+    """One physical GPU (or other device): its kind, its members in upstream's order, and the counters they draw on."""
 
-    __slots__ = ("index", "kind", "members", "owner")
+    __slots__ = ("counters", "kind", "members")
 
-    def __init__(self, kind: Kind, members: tuple[Published, ...], owner: str) -> None:
+    def __init__(self, kind: Kind, members: tuple[Published, ...], counters: Mapping[str, CounterSet]) -> None:
         self.kind = kind
         self.members = members
-        self.owner = owner
-        self.index: dict[DeviceId, int] = {m.id: i for i, m in reversed(list(enumerate(members)))}
+        self.counters = counters
 
 
 def split(devices: Iterable[Published]) -> list[tuple[tuple[Published, ...], tuple[str, ...]]]:
@@ -266,6 +276,10 @@ def split(devices: Iterable[Published]) -> list[tuple[tuple[Published, ...], tup
     groups: list[list[Published]] = []
     sets: list[list[str]] = []
     for published in devices:
+        if not published.device.consumes_counters:
+            groups.append([published])
+            sets.append([])
+            continue
         wanted = [u.counter_set for u in published.device.consumes_counters]
         known = sorted({group_of[s] for s in wanted if s in group_of})
         if not known:

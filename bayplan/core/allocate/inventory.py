@@ -96,26 +96,20 @@ class Inventory:
         at = self._at[key] = {}
         for members, sets in split(content.devices):
             owner = _owner(members)
-            kind = self._machines.kind(members, {s: content.counters[s] for s in sets if s in content.counters})
+            counters = {s: content.counters[s] for s in sets if s in content.counters}
             owned = self.components.setdefault(owner, [])
             for i, published in enumerate(members):
                 here = (owner, len(owned), i)
                 at[published.place] = here
                 self._where.setdefault(published.id, []).append(here)
-            owned.append(Component(kind, members, owner))
+            owned.append(Component(self._machines.kind(members, counters), members, counters))
         return at
 
     def rekey(self) -> None:
         """Gives every component its kind again, after the machines were widened."""
-        counters = {key[:2]: self._pools.content(key).counters for key in self._at}
         for owned in self.components.values():
             for component in owned:
-                first = component.members[0]
-                known = counters[first.id[:2]]
-                sets = {u.counter_set for m in component.members for u in m.device.consumes_counters}
-                component.kind = self._machines.kind(
-                    component.members, {s: known[s] for s in sorted(sets) if s in known}
-                )
+                component.kind = self._machines.kind(component.members, component.counters)
 
     def templates(self) -> list[Template]:
         """Every sort of device there is, whoever owns it."""
