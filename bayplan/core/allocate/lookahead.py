@@ -46,19 +46,15 @@ class Lookahead:
         self._offsets = [0]
         for slot in slots:
             self._offsets.append(self._offsets[-1] + len(slot.state.kind.costs))
-        self._shareable = self._bits(lambda kind, i: kind.templates[i].shareable)
+        self._shareable = sum(
+            1 << offset + i
+            for slot, offset in zip(slots, self._offsets, strict=False)
+            for i, template in enumerate(slot.state.kind.templates)
+            if template.shareable
+        )
         self._reaches: dict[tuple[Hashable, tuple[int, ...]], _Reach] = {}
         self._costs = self._cheapest_first()
-        self._rooted = False
-
-    def _bits(self, test: object) -> int:
-        assert callable(test)
-        found = 0
-        for slot, offset in zip(self._slots, self._offsets, strict=False):
-            for i in range(len(slot.state.kind.costs)):
-                if test(slot.state.kind, i):
-                    found |= 1 << offset + i
-        return found
+        self._matched_once = False
 
     def _cheapest_first(self) -> dict[str, list[tuple[int, int]]]:
         """Per counter name, what each device takes of it, with the device's bit; smallest first."""
@@ -152,8 +148,8 @@ class Lookahead:
     def _too_few(self, demands: Sequence[_Demand]) -> bool:
         """Some requests together can have fewer devices than they need; shares are not counted."""
         exclusive = [d for d in demands if not d.devices & self._shareable]
-        if not self._rooted:
-            self._rooted = True
+        if not self._matched_once:
+            self._matched_once = True
             return not _assignable([d.devices for d in exclusive for _ in range(d.wanted)])
         union = total = 0
         for demand in sorted(exclusive, key=lambda d: d.devices.bit_count()):
