@@ -20,6 +20,9 @@ _COMPARABLE = ("int", "uint", "double", "bool", "duration", "timestamp", "string
 _SUM_OF_NOTHING: dict[str, Value] = {"int": 0, "uint": Uint(0), "double": 0.0, "duration": Duration(0)}
 
 
+_NUMBERS = (int, float, Duration)  # Uint is an int
+
+
 def _in_order(left: Value, right: Value) -> bool:
     if not comparable(left, right):
         raise EvalError(NO_OVERLOAD)
@@ -54,6 +57,8 @@ def _sum(kind: str) -> Callable[[List], Value]:
     def total(items: List) -> Value:
         if not items:
             return _SUM_OF_NOTHING[kind]
+        if not isinstance(items[0], _NUMBERS) or isinstance(items[0], bool):
+            raise EvalError(NO_OVERLOAD)
         return reduce(_added, items)
 
     return total
