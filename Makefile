@@ -16,7 +16,7 @@ demo: $(VENV)/.ready
 	$(BIN)/bayplan demo $(ARGS)
 
 test: $(VENV)/.ready lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
