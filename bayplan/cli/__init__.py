@@ -31,6 +31,8 @@ VERBS = {
     "simulate": "simulate:simulate",
     "replay": "replay:replay",
     "lint": "lint:lint",
+    "scheduler": "scheduler:scheduler",
+    "install": "install:install",
 }
 """Every verb, in the order of the help, and its `module:function` below this package."""
 

@@ -16,6 +16,7 @@ from bayplan.runtime.journal import Journal
 from bayplan.runtime.ports import Applied, Audit, Clock, Cluster, Decide, Finding, Temporary, text_of
 
 TICK_S = 15  # the longest a forecast or a lease may be out of date
+RETRY_S = 1  # what was refused is decided again after this time even if nothing else changes
 DEBOUNCE_S = 0.05  # a gang's pods are created within this time of one another
 
 
@@ -66,7 +67,8 @@ class Loop:
             self._journal.append(snapshot, self.policy, now_s, plan)
         applied = None if findings else self._cluster.apply(plan)
         cycle = Cycle(now_s, snapshot, plan, text_of(findings), applied)
-        self._seen, self._due_s = snapshot, now_s + self._tick_s
+        refused = applied is not None and bool(applied.conflicts)
+        self._seen, self._due_s = snapshot, now_s + (min(RETRY_S, self._tick_s) if refused else self._tick_s)
         if self._watcher:
             self._watcher(cycle)
         return cycle

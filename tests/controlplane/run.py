@@ -6,6 +6,7 @@ RBAC is on and everything listens on loopback. There is no kubelet: who needs po
 from __future__ import annotations
 
 import base64
+import ctypes
 import json
 import os
 import secrets
@@ -34,12 +35,11 @@ _USERS = {
     "system:kube-controller-manager": "",
     "system:kube-scheduler": "",
 }
-# What a kubelet and a driver would do, and what Bayplan does not need, is left out.
+# Without the node lifecycle controller nodes stay ready though nobody sends their heartbeats.
 _CONTROLLERS = (
     "garbagecollector,job-controller,namespace-controller,serviceaccount-controller,serviceaccount-token-controller,"
     "resourceclaim-controller,pod-garbage-collector-controller,replicaset-controller,deployment-controller,"
-    "clusterrole-aggregation-controller,podgroup-protection-controller,ttl-after-finished-controller,"
-    "taint-eviction-controller,node-lifecycle-controller"
+    "clusterrole-aggregation-controller,podgroup-protection-controller,ttl-after-finished-controller"
 )
 ALPHA = "resource.k8s.io/v1beta1=true,resource.k8s.io/v1beta2=true,scheduling.k8s.io/v1alpha2=true"
 
@@ -84,7 +84,9 @@ class ControlPlane:
         """Starts one of its programs (again)."""
         log = (self.folder / f"{name}.log").open("ab")
         command = [str(self.programs[name]), *self._flags(name)]
-        self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self.processes[name] = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True, preexec_fn=_die_with_parent
+        )
 
     def stop(self, name: str, how: int = signal.SIGTERM) -> None:
         process = self.processes.pop(name)
@@ -278,6 +280,11 @@ def cpu_s(pid: int) -> float:
 
 def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _die_with_parent() -> None:
+    """No process outlives a test run that was killed (prctl PR_SET_PDEATHSIG; Linux)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _free_ports(count: int) -> list[int]:

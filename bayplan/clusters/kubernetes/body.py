@@ -124,6 +124,11 @@ class KubernetesCluster:
                     raise
                 time.sleep(0.05)
 
+    def keep_up(self) -> None:
+        """Follows the cluster without touching it: what a replica that does not lead does. Raises Temporary."""
+        self._connect()
+        self._follow()
+
     def resync(self, resources: Iterable[str] = (PODS, "resourceclaims.resource.k8s.io", WORKLOADS)) -> None:
         """Reads these resources anew: who has just become leader decides on nothing older. Raises Temporary."""
         for served, reflector in list(self._reflectors.items()):
