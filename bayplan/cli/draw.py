@@ -15,6 +15,7 @@ from bayplan.app.views.map import Gang, MapView, NodeRow, Rack, Totals
 from bayplan.cli.words import count, gpus
 
 SIGNS = {"whole": "■", "slice": "▤", "free": "·", "stranded": "×"}
+ASCII_SIGNS = {"whole": "#", "slice": "=", "free": ".", "stranded": "x"}
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "bright_red", "bright_cyan", "bright_magenta")
 
 
@@ -23,15 +24,20 @@ def colours(teams: Iterable[str]) -> dict[str, str]:
     return {team: _COLOURS[i % len(_COLOURS)] for i, team in enumerate(teams)}
 
 
-def map_picture(view: MapView, width: int, *, names: bool) -> RenderableType:
+def signs_for(encoding: str) -> Mapping[str, str]:
+    """The signs that a terminal of this encoding can show."""
+    return SIGNS if encoding.lower().startswith("utf") else ASCII_SIGNS
+
+
+def map_picture(view: MapView, width: int, *, names: bool, signs: Mapping[str, str] = SIGNS) -> RenderableType:
     """The whole map with its legend and sums; with `names`, every node is named."""
     palette = colours(view.teams)
     label = max((len(r.name) for r in view.racks), default=0)
     remarks = _remarks(view, width - label - 2, names)
     room = width - label - 2 - (0 if names else max(map(len, remarks), default=0) + 2)
-    drawn = [(rack, _rack(rack, palette, room, names)) for rack in view.racks]
+    drawn = [(rack, _rack(rack, palette, room, names, signs)) for rack in view.racks]
     edge = max((len(line) for _, lines in drawn for line in lines), default=0)
-    rows: list[RenderableType] = [_legend(palette), Text()]
+    rows: list[RenderableType] = [_legend(palette, signs), Text()]
     block: tuple[str, ...] | None = None
     for (rack, lines), remark in zip(drawn, remarks, strict=True):
         if block is not None and rack.path[:-1] != block:
@@ -77,11 +83,11 @@ def waste(totals: Totals) -> str:
     return f"{gpus(totals.waste_milli)} GPUs: {said}" if parts else "none"
 
 
-def cells(node: NodeRow, palette: Mapping[str, str]) -> Text:
+def cells(node: NodeRow, palette: Mapping[str, str], signs: Mapping[str, str]) -> Text:
     """One node's GPUs."""
     text = Text()
-    signs = ((SIGNS[card.state], _style(card, palette)) for card in node.cards)
-    for style, run in groupby(signs, key=itemgetter(1)):
+    drawn = ((signs[card.state], _style(card, palette)) for card in node.cards)
+    for style, run in groupby(drawn, key=itemgetter(1)):
         text.append("".join(sign for sign, _ in run), style=style)
     return text
 
@@ -93,12 +99,12 @@ def _style(card: Card, palette: Mapping[str, str]) -> str:
     return "bold red" if card.state == "stranded" else "dim"
 
 
-def _legend(palette: Mapping[str, str]) -> Text:
+def _legend(palette: Mapping[str, str], signs: Mapping[str, str]) -> Text:
     legend = Text()
-    for state, sign in SIGNS.items():
+    for state, sign in signs.items():
         legend.append(f"{sign} {state}  ", style={"free": "dim", "stranded": "bold red"}.get(state, ""))
     for team, colour in palette.items():
-        legend.append(f"  ■ {team}", style=colour)
+        legend.append(f"  {signs['whole']} {team}", style=colour)
     return legend
 
 
@@ -111,9 +117,9 @@ def _remarks(view: MapView, width: int, names: bool) -> list[str]:
     return [f"{r.totals.free} of {r.totals.gpus} free" for r in view.racks]
 
 
-def _rack(rack: Rack, palette: Mapping[str, str], width: int, names: bool) -> list[Text]:
+def _rack(rack: Rack, palette: Mapping[str, str], width: int, names: bool, signs: Mapping[str, str]) -> list[Text]:
     """The nodes of a rack, in as many lines as they need."""
-    blocks = [_node(node, palette, names) for node in rack.nodes]
+    blocks = [_node(node, palette, names, signs) for node in rack.nodes]
     lines = [Text()]
     for block in blocks:
         gap = ("  " if names else " ") if lines[-1] else ""
@@ -124,10 +130,10 @@ def _rack(rack: Rack, palette: Mapping[str, str], width: int, names: bool) -> li
     return lines
 
 
-def _node(node: NodeRow, palette: Mapping[str, str], names: bool) -> Text:
+def _node(node: NodeRow, palette: Mapping[str, str], names: bool, signs: Mapping[str, str]) -> Text:
     if not names:
-        return cells(node, palette)
-    return Text().append(f"{node.name} ", style="dim").append(cells(node, palette))
+        return cells(node, palette, signs)
+    return Text().append(f"{node.name} ", style="dim").append(cells(node, palette, signs))
 
 
 def _said(totals: Totals) -> str:

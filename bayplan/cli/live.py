@@ -20,7 +20,7 @@ from bayplan.app.views.queue import QueueView
 from bayplan.app.views.status import Happening, Pool, Status
 from bayplan.cli.common import console
 from bayplan.cli.draw import waste
-from bayplan.cli.queue import queue_table
+from bayplan.cli.queue import queue_picture
 from bayplan.cli.words import clock, count
 
 REFRESH_S = 0.5
@@ -100,7 +100,7 @@ def frame_picture(frame: Frame, width: int) -> RenderableType:
     parts += [_row("waste", waste(s.totals)), _row("work", sums), Text()]
     shown = top_of(frame.queue)
     if shown.rows:
-        parts += [queue_table(shown, width), Text()]
+        parts += [queue_picture(shown, width), Text()]
     parts += [_news(h) for h in frame.news]
     if frame.trouble:
         parts += [Text(), Text(frame.trouble, style="red")]

@@ -10,7 +10,7 @@ import typer
 from bayplan.app import ask
 from bayplan.app.errors import BadInput
 from bayplan.cli.common import KubeconfigOption, Output, OutputOption, console, note, show, show_json
-from bayplan.cli.draw import map_picture
+from bayplan.cli.draw import map_picture, signs_for
 from bayplan.cli.svg import map_svg
 
 
@@ -34,4 +34,5 @@ def map_(
     if output is Output.json:
         show_json("Map", view)
     elif svg is None:
-        show(map_picture(view, console().width, names=names or bool(rack)))
+        out = console()
+        show(map_picture(view, out.width, names=names or bool(rack), signs=signs_for(out.encoding)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,8 +14,7 @@ from bayplan.app.views.queue import QueueRow, QueueView
 from bayplan.cli.common import KubeconfigOption, NamespaceOption, Output, OutputOption, console, note, show, show_json
 from bayplan.cli.words import clock, count, duration
 
-NARROW_COLUMNS = 110  # below this a reason gets lines of its own
-_STATE_STYLES = {"never": "bold red", "starting": "green", "running": "green"}
+NARROW_COLUMNS = 100  # below this the reasons stand under the table
 
 
 def queue(
@@ -32,30 +32,44 @@ def queue(
     for problem in seen.problems:
         note(f"left out: {problem}")
     if view.rows:
-        show(queue_table(view, console().width), Text())
+        show(queue_picture(view, console().width), Text())
     show(Text(f"{count(view.waiting, 'workload')} waiting, {view.running:,} running", style="dim"))
 
 
-def queue_table(view: QueueView, width: int) -> Table:
-    """The rows; where the terminal is narrow, the reason takes the place of the table's right side."""
+def queue_picture(view: QueueView, width: int) -> RenderableType:
+    """The rows as a table; on a narrow terminal the reasons stand below it."""
+    if width >= NARROW_COLUMNS:
+        return _table(view, with_reasons=True)
+    reasons = Table.grid(padding=(0, 2, 0, 0))
+    reasons.add_column(no_wrap=True, style="dim")
+    reasons.add_column(overflow="fold")
+    for row in view.rows:
+        if row.why:
+            reasons.add_row(row.name, row.why)
+    table = _table(view, with_reasons=False)
+    return Group(table, Text(), reasons) if reasons.row_count else table
+
+
+def _table(view: QueueView, *, with_reasons: bool) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     table.add_column("#", justify="right", style="dim", no_wrap=True)
     table.add_column("WORKLOAD", no_wrap=True)
     table.add_column("QUEUE", no_wrap=True)
-    table.add_column("NEEDS", overflow="fold", max_width=34 if width >= NARROW_COLUMNS else 22)
+    table.add_column("NEEDS", overflow="fold", max_width=34)
     table.add_column("SINCE", justify="right", no_wrap=True)
     table.add_column("START", no_wrap=True)
-    table.add_column("WHY", overflow="fold", min_width=20)
+    if with_reasons:
+        table.add_column("WHY", overflow="fold")
     for row in view.rows:
-        table.add_row(
+        cells = (
             str(row.position) if row.position else "",
             row.name,
             row.queue,
             row.needs,
             duration(view.now_s - row.since_s) if row.since_s else "",
             _start(row, view.now_s),
-            _why(row, view.now_s),
         )
+        table.add_row(*cells, *([_why(row, view.now_s)] if with_reasons else []))
     return table
 
 

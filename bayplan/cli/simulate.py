@@ -80,21 +80,23 @@ class _bars:
 
 
 def _table(found: Simulated, names: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.title = f"{found.scenario}: {count(found.runs[0].jobs, 'job')} on {found.runs[0].capacity_gpus:,.0f} GPUs"
     table.title_justify, table.title_style = "left", ""
-    table.add_column("POLICY")
-    for head in ("FINISHED", "WAIT", "P50", "P99", "IN USE", "STRANDED", "EVICTIONS", "LOST GPU-H", "END"):
-        table.add_column(head, justify="right")
+    table.add_column("POLICY", no_wrap=True)
+    heads = ("FINISHED", "WAIT", "P99", "IN USE", "CARDS", "NODES", "STRANDED", "EVICTED", "LOST GPUh", "END")
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
     for name in dict.fromkeys(names):
         runs = [r for r in found.runs if r.policy == name]
         table.add_row(
             Text(name, style="bold" if name == OURS else ""),
             f"{mean(r.finished for r in runs):,.0f}",
             duration(round(mean(r.wait.mean_s for r in runs))),
-            duration(round(mean(r.wait.p50_s for r in runs))),
             duration(round(mean(r.wait.p99_s for r in runs))),
             f"{mean(r.utilisation for r in runs):.1f} %",
+            f"{mean(r.cards for r in runs):,.0f}",
+            f"{mean(r.nodes for r in runs):,.0f}",
             f"{mean(r.stranded for r in runs):.1f} %",
             f"{mean(r.evictions for r in runs):,.0f}",
             f"{mean(r.lost_gpu_hours for r in runs):,.1f}",
@@ -104,8 +106,8 @@ def _table(found: Simulated, names: Sequence[str]) -> Table:
 
 
 def _fill_table(rows: Sequence[Filled]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    table.add_column("POLICY")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("POLICY", no_wrap=True)
     for head in ("ALLOCATED", "±", "DROPPED", "RUNS"):
         table.add_column(head, justify="right")
     for row in rows:

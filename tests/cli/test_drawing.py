@@ -12,7 +12,7 @@ from bayplan.app.cards import cards
 from bayplan.app.submit import runtime_seconds
 from bayplan.app.views.map import map_view
 from bayplan.app.words import plain
-from bayplan.cli.draw import map_picture, waste
+from bayplan.cli.draw import map_picture, signs_for, waste
 from bayplan.cli.svg import map_svg
 from bayplan.cli.words import clock, duration, folded, gpus, listed, ordinal, when
 from bayplan.model.node import Node
@@ -168,3 +168,8 @@ def test_small_words() -> None:
 )
 def test_run_times_as_people_write_them(text: str, seconds: int) -> None:
     assert runtime_seconds(text) == seconds
+
+
+def test_a_terminal_without_unicode_gets_signs_it_can_show() -> None:
+    assert set(signs_for("ascii").values()) == set("#=.x")
+    assert signs_for("UTF-8")["whole"] == "■"

@@ -206,3 +206,16 @@ def test_json_has_a_kind_and_every_field(busy: Scene, line: str, kind: str, keys
     told = busy.bayplan(f"{verb} -o json {rest}").json
     assert told.keys() == keys | {"apiVersion", "kind"}
     assert (told["apiVersion"], told["kind"]) == ("bayplan.dev/v1", kind)
+
+
+def test_a_narrow_terminal_shows_the_reasons_below(busy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert says(busy, "queue") == expected("""
+        #  WORKLOAD   QUEUE   NEEDS                       SINCE  START
+        1  train-two  team-a  2 pods × 8 GPU in one rack   60 s  12:30
+
+        train-two  queue team-a has 8 of 24 GPU (h100) free, 16 asked; held by
+                   train-llama (16), sweep-17 (8)
+
+        1 workload waiting, 3 running
+        """)
