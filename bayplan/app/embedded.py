@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from bayplan.app.checks import selector_errors
 from bayplan.app.clock import Clock
 from bayplan.app.errors import BadInput
 from bayplan.app.fleets import example_fleet, without_work
@@ -27,8 +25,7 @@ from bayplan.audit import audit
 from bayplan.clusters.embedded import Store
 from bayplan.clusters.embedded.body import EmbeddedCluster
 from bayplan.clusters.embedded.disk import StoreFileError
-from bayplan.clusters.embedded.errors import ApiError, FieldError, bad_value
-from bayplan.clusters.embedded.kinds import Kind
+from bayplan.clusters.embedded.errors import ApiError
 from bayplan.clusters.embedded.kubeconfig import write_kubeconfig
 from bayplan.clusters.embedded.server import AddressInUse, Server
 from bayplan.clusters.simulator.fleetfile import Fleet
@@ -180,16 +177,9 @@ class _Paced:
 
 def _open(home: Home, clock: Clock) -> Store:
     try:
-        return Store(str(home.database), now=clock.date, validators=(_selectors_compile,))
+        return Store(str(home.database), now=clock.date)
     except StoreFileError as error:
         raise BadInput("--data", "", f"{error} (is `bayplan up` running there already?)") from error
-
-
-def _selectors_compile(kind: Kind, obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[FieldError]:
-    """The API refuses selectors that do not compile, as a real one does."""
-    if kind.group != "resource.k8s.io" or (old is not None and old.get("spec") == obj.get("spec")):
-        return []
-    return [bad_value(path, "CEL", message) for path, message in selector_errors(obj)]
 
 
 def _furnish(store: Store, fleet: Fleet | None, home: Home) -> tuple[bool, Fleet]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from bayplan.app.apirules import api_rules
 from bayplan.clusters.embedded.errors import ApiError
 from bayplan.clusters.embedded.store import Store
 from bayplan.clusters.simulator.fleetfile import parse_fleet
@@ -33,7 +32,7 @@ work: []
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    made = Store(validators=(api_rules,))
+    made = Store()
     made.create("namespaces", None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ml"}})
     yield made
     made.close()

@@ -1,6 +1,6 @@
 """What happens to an object between the client and the store: defaults, then every reason to refuse it at once.
 
-The store itself knows nothing of CEL: a caller that does hands in `validators`.
+What a caller knows beyond the kinds we serve it hands in as `validators`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bayplan.clusters.embedded.records import Records
 from bayplan.clusters.embedded.schemas import check_schema, with_schema
 from bayplan.clusters.embedded.shapes import check_shape, shape_of
 from bayplan.clusters.embedded.validation import check_object
+from bayplan.clusters.embedded.validation_devices import check_devices
 
 # (kind, new object, stored object or None) -> what is wrong with it.
 Validator = Callable[[Kind, Mapping[str, Any], Mapping[str, Any] | None], Sequence[FieldError]]
@@ -48,6 +49,7 @@ class Admission:
             problems += check_object(kind, obj)
         if old is not None and not subresource:
             problems += check_immutable(kind, obj, old)
+        problems += check_devices(kind, obj, old)
         for validator in self._validators:
             problems += validator(kind, obj, old)
         if problems:

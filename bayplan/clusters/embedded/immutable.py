@@ -36,9 +36,6 @@ def _at(obj: Object, path: str) -> Any:
 
 
 _FIXED_PATHS: dict[str, tuple[str, ...]] = {
-    "resourceclaims.resource.k8s.io": ("spec",),
-    "resourceclaimtemplates.resource.k8s.io": ("spec",),
-    "resourceslices.resource.k8s.io": ("spec.nodeName", "spec.driver", "spec.pool.name"),
     "priorityclasses.scheduling.k8s.io": ("value", "preemptionPolicy"),
     "deployments.apps": ("spec.selector",),
     "replicasets.apps": ("spec.selector",),

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bayplan.clusters.embedded import validation_devices as devices
 from bayplan.clusters.embedded.checks import (
     Errors,
     each,
@@ -357,10 +356,5 @@ _CHECKS: dict[str, Callable[[Object], Errors]] = {
     "localqueues.kueue.x-k8s.io": _local_queue,
     "workloads.kueue.x-k8s.io": _kueue_workload,
     "topologies.kueue.x-k8s.io": _topology,
-    "resourceslices.resource.k8s.io": devices.check_slice,
-    "resourceclaims.resource.k8s.io": devices.check_claim,
-    "resourceclaimtemplates.resource.k8s.io": devices.check_claim_template,
-    "deviceclasses.resource.k8s.io": devices.check_class,
-    "devicetaintrules.resource.k8s.io": devices.check_taint_rule,
     CRD_RESOURCE: check_crd,
 }
