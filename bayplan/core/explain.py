@@ -92,7 +92,7 @@ class _Holders:
         self._of_cell: dict[tuple[str, str, str], tuple[Holder, ...]] = {}
 
     def complete(self, reason: AnyReason) -> AnyReason:
-        if isinstance(reason, TopologyPlacementFailed):
+        if isinstance(reason, TopologyPlacementFailed) and reason.ever:
             return msgspec.structs.replace(reason, holders=self._domain(reason.level, reason.domain))
         if isinstance(reason, WaitingForQuota):
             return msgspec.structs.replace(
