@@ -62,7 +62,10 @@ class Embedded:
         Without a fleet it is the one that lives there, else the example without its work.
         Raises BadInput (another fleet lives there, the port or the file is in use).
         """
-        home.path.mkdir(parents=True, exist_ok=True)
+        try:
+            home.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput("--data", str(home.path), error.strerror or "cannot be made") from error
         self.home, self.policy = home, policy or Policy()
         self.clock = Clock(home.clock, speed=speed)
         self.failure: Exception | None = None

@@ -85,7 +85,7 @@ def note(text: str) -> None:
 def show_json(kind: str, value: Any) -> None:
     """One JSON object: `apiVersion`, `kind` and every field of the value, defaults included."""
     body = {"apiVersion": API_VERSION, "kind": kind} | plain(value)
-    sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+    print(json.dumps(body, indent=2, ensure_ascii=False), flush=True)
 
 
 def plain(value: Any) -> Any:

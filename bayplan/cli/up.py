@@ -16,6 +16,8 @@ from bayplan.cli.common import Exit, Output, OutputOption, end, show, show_json,
 from bayplan.cli.live import watch
 from bayplan.cli.words import count
 
+LOOK_S = 0.5  # between looks whether the cluster has failed; Ctrl-C is heard at once
+
 FleetOption = Annotated[
     Path | None,
     typer.Option(
@@ -47,7 +49,11 @@ def up(
         title = f"Bayplan · {embedded.fleet.metadata.name}" + (f" · time ×{speed}" if speed > 1 else "")
         hint = f"{embedded.kubectl} get workloads -A     bayplan queue · why NAME · map     Ctrl-C stops"
         try:
-            watch(title, hint, lambda: watcher.look(embedded), lambda: embedded.wait(0))
+            if output is Output.json:
+                while not embedded.wait(LOOK_S):
+                    pass
+            else:
+                watch(title, hint, lambda: watcher.look(embedded), lambda: embedded.wait(0))
         except KeyboardInterrupt:
             stderr().print(f"stopped; `bayplan up` finds this cluster again in {embedded.home.path}", style="dim")
             return

@@ -112,6 +112,7 @@ def test_plan_tells_what_is_wrong_with_a_file(scene: Scene, text: str, told: str
         ("simulate fleet.yaml --policy worst-fit", "--policy: expected some of "),
         ("simulate nowhere.csv", "nowhere.csv: No such file or directory"),
         ("up --fleet kubeconfig --data other", "kubeconfig: "),
+        ("up --fleet fleet.yaml --data fleet.yaml", "--data: fleet.yaml: File exists"),
         ("queue -o yaml", "Invalid value for '--output' / '-o'"),
     ],
 )
