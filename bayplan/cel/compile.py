@@ -30,8 +30,8 @@ from bayplan.cel.checker import TYPE_IDENTS, qualified_name
 from bayplan.cel.errors import NO_OVERLOAD, Cancelled, EvalError
 from bayplan.cel.folds import FOLDS, insert
 from bayplan.cel.frame import FIRST_SLOT, NO_FRAME, Closure, Constant, Frame, charge
-from bayplan.cel.library.lists import sort_by_keys
 from bayplan.cel.logic import all_of, any_of
+from bayplan.cel.stdlib.lists import sort_by_keys
 from bayplan.cel.values import (
     NONE,
     Optional,

@@ -22,11 +22,11 @@ from bayplan.cel.cost import MAX_INCLUDES, SCALAR, Shape, estimate
 from bayplan.cel.errors import CompileError, EvalError
 from bayplan.cel.frame import Closure, Frame
 from bayplan.cel.lexer import SourceError
-from bayplan.cel.library.regex import validate as validate_regex
-from bayplan.cel.library.time import parse_duration, parse_timestamp
 from bayplan.cel.parser import parse
 from bayplan.cel.paths import DEVICE, Path, Read, path_of, reads_of
 from bayplan.cel.registry import Functions, Library
+from bayplan.cel.stdlib.regex import validate as validate_regex
+from bayplan.cel.stdlib.time import parse_duration, parse_timestamp
 from bayplan.cel.types import ANY, BOOL, DYN, STRING, Type, map_of
 from bayplan.cel.values import (
     EMPTY_MAP,

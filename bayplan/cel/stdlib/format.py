@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 
 from bayplan.cel.errors import EvalError
-from bayplan.cel.library.net import parse_url
-from bayplan.cel.library.time import parse_timestamp
 from bayplan.cel.registry import Library
+from bayplan.cel.stdlib.net import parse_url
+from bayplan.cel.stdlib.time import parse_timestamp
 from bayplan.cel.values import NONE, Format, Optional
 
 LIBRARY = Library()

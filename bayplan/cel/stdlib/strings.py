@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 
 from bayplan.cel.errors import EvalError
-from bayplan.cel.library.standard import show_double
-from bayplan.cel.library.time import show_duration, show_timestamp
 from bayplan.cel.registry import Library
+from bayplan.cel.stdlib.standard import show_double
+from bayplan.cel.stdlib.time import show_duration, show_timestamp
 from bayplan.cel.values import Duration, Timestamp, TypeValue, Value, kind_of, type_name
 
 LIBRARY = Library()

@@ -7,9 +7,9 @@ from functools import reduce
 from itertools import pairwise
 
 from bayplan.cel.errors import NO_OVERLOAD, EvalError
-from bayplan.cel.library.standard import LIBRARY as STANDARD
-from bayplan.cel.library.standard import MAX_ITEMS
 from bayplan.cel.registry import Library
+from bayplan.cel.stdlib.standard import LIBRARY as STANDARD
+from bayplan.cel.stdlib.standard import MAX_ITEMS
 from bayplan.cel.values import NONE, Duration, Optional, Uint, Value, comparable, equals
 
 LIBRARY = Library()

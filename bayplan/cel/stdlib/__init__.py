@@ -1,6 +1,7 @@
 """The function libraries of the Kubernetes CEL environment, one module each."""
 
-from bayplan.cel.library import (
+from bayplan.cel.registry import Library
+from bayplan.cel.stdlib import (
     format,
     lists,
     net,
@@ -13,7 +14,6 @@ from bayplan.cel.library import (
     strings,
     time,
 )
-from bayplan.cel.registry import Library
 
 BASE: tuple[Library, ...] = (
     standard.LIBRARY,
