@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -23,8 +23,7 @@ from bayplan.wire.times import rfc3339
 class Forecaster:
     """Callable as the embedded cluster's `Forecast`; `starts` holds the latest answer."""
 
-    def __init__(self, policy: Policy, now_s: object) -> None:
-        assert callable(now_s)
+    def __init__(self, policy: Policy, now_s: Callable[[], int]) -> None:
         self._policy_json, self._now_s = codec.to_json(policy), now_s
         self.starts: dict[str, int] = {}
         self._pool: ProcessPoolExecutor | None = ProcessPoolExecutor(
