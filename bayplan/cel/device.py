@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from bayplan.cel import library
+from bayplan.cel import stdlib
 from bayplan.cel.ast import Call, Node
 from bayplan.cel.charges import UNLIMITED
 from bayplan.cel.checker import Environment, Problem, check
@@ -236,7 +236,7 @@ def environment(consumable_capacity: bool, list_attributes: bool) -> Environment
     }
     if consumable_capacity:
         fields["allowMultipleAllocations"] = BOOL
-    libraries = [*library.BASE, _INCLUDES] if list_attributes else list(library.BASE)
+    libraries = [*stdlib.BASE, _INCLUDES] if list_attributes else list(stdlib.BASE)
     return Environment(
         {DEVICE: _DEVICE_TYPE},
         {_DEVICE_TYPE.name: fields},
