@@ -9,9 +9,11 @@ code. Arrivals are shuffled by Python's generator, so single runs differ from th
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from bayplan.clusters.simulator.openb import OpenbPod, capacity_milli, total_milli, workload_of
+from bayplan.core.book import Book, Option
 from bayplan.core.cycle import decide
 from bayplan.core.fleet import Trial
 from bayplan.core.setup import placer_for
@@ -58,7 +60,7 @@ def pack(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -> Packed:
 
 
 def pack_at_random(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy, seed: int) -> Packed:
-    """The same with every pod on any node that fits it, and on any of the ways it fits there."""
+    """The same with every pod on any node that fits it, and on any GPU that fits it there."""
     rng = random.Random(seed)
     waiting = _workloads(queue)
     placer = placer_for(fleet, policy, waiting)
@@ -74,13 +76,20 @@ def pack_at_random(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy, s
             options = book.options(nodes.sigs[node], shape)
             if options:
                 trial = Trial(nodes)
-                trial.put(node, shape, rng.choice(options))
+                trial.put(node, shape, rng.choices(options, [_ways(book, nodes.sigs[node], o) for o in options])[0])
                 nodes.absorb(trial)
                 placed.add(i)
                 break
         else:
             hopeless.add(shape)  # nobody leaves
     return measured(fleet, queue, placed.__contains__)
+
+
+def _ways(book: Book, sig: int, option: Option) -> int:
+    """How many GPUs of the node the option stands for: equal ones are one option."""
+    free = Counter(book.view(sig).gpu_free_milli)
+    drawn = free - Counter(book.view(option.after).gpu_free_milli)
+    return max((free[amount] for amount in drawn), default=1)
 
 
 def measured(fleet: Snapshot, queue: Sequence[OpenbPod], is_placed: Callable[[int], bool]) -> Packed:
