@@ -48,14 +48,21 @@ class ControlPlane:
     """Starts on construction; `with` or `close` ends it. `url` is the API server's address, `token` the admin's."""
 
     def __init__(
-        self, *, gates: str = "", scheduler: bool = False, controllers: str = _CONTROLLERS, qps: int = 500
+        self,
+        *,
+        gates: str = "",
+        scheduler: bool = False,
+        kueue: bool = False,
+        controllers: str = _CONTROLLERS,
+        qps: int = 500,
     ) -> None:
+        """`gates` are feature gates of every program, `kueue` brings Kueue's kinds, `qps` limits the controllers."""
         self.folder = Path(tempfile.mkdtemp(prefix="bayplan-controlplane-"))
         self.programs = programs()
         self.gates, self.controllers, self.qps = gates, controllers, qps
         self.tokens = {user: secrets.token_hex(16) for user in _USERS}
         self.token = self.tokens["admin"]
-        self.ports = dict(zip(("etcd", "peer", "api", "kcm", "sched"), _free_ports(5), strict=True))
+        self.ports = dict(zip(("etcd", "peer", "api", "kcm", "sched"), free_ports(5), strict=True))
         self.url = f"https://127.0.0.1:{self.ports['api']}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         try:
@@ -63,6 +70,8 @@ class ControlPlane:
             self.start("etcd")
             self.start("kube-apiserver")
             self.wait_ready()
+            if kueue:
+                self.kueue_crds()  # before its garbage collector looks which kinds there are
             self.start("kube-controller-manager")
             if scheduler:
                 self.start("kube-scheduler")
@@ -287,7 +296,7 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

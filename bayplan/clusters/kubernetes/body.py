@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from bayplan.clusters.kubernetes.cache import LOCAL, Cache
 from bayplan.clusters.kubernetes.http import Access, Http, Unreachable
-from bayplan.clusters.kubernetes.objects import PODS, WORKLOADS, Replica
+from bayplan.clusters.kubernetes.objects import EVENTS, PODS, WORKLOADS, Replica
 from bayplan.clusters.kubernetes.reflect import Reflector
 from bayplan.clusters.kubernetes.served import Catalogue, Served, discover
 from bayplan.model.plan import Evict, Hold, Plan
@@ -25,7 +25,7 @@ from bayplan.runtime.controllers.base import Controller
 from bayplan.runtime.controllers.pods import POD_GROUPS, Whose, pod_controller
 from bayplan.runtime.controllers.queue import Controllers
 from bayplan.runtime.controllers.workload import job_controllers
-from bayplan.runtime.mirror import KINDS, GroupKind, Mirror
+from bayplan.runtime.mirror import KINDS, WORKLOAD, GroupKind, Mirror
 from bayplan.runtime.objects import ApiError, Change, Objects
 from bayplan.runtime.ports import Applied, Describe, Permanent, Temporary
 from bayplan.wire.errors import Malformed
@@ -36,10 +36,12 @@ Forecast = Callable[[Plan, Snapshot], Mapping[str, str]]
 REQUIRED = ("pods", "nodes", "namespaces", "resourceclaims.resource.k8s.io", "resourceslices.resource.k8s.io")
 """Without these there is nothing to decide about."""
 OUT_OF_TOUCH_S = 120  # a mirror that has heard nothing for this long is no ground for a decision
-REDISCOVER_S = 30
+REDISCOVER_S = 10  # how soon a new custom resource is noticed
 SYNC_S = 60
 PATIENCE_S = 60  # people are told a new wording of the same reason at most this often
 CYCLES_ROUNDS = 4  # rounds of controllers before a decision; what they cause arrives by the watches
+
+_LOCAL_WORKLOADS = Served("kueue.x-k8s.io", "v1beta2", "Workload", "workloads", True)
 
 _log = logging.getLogger("bayplan.kubernetes")
 
@@ -183,18 +185,20 @@ class KubernetesCluster:
         if lacking:
             raise Permanent(f"the API server does not serve {', '.join(lacking)}: Kubernetes 1.34 or newer is needed")
         self._discovered_s = time.monotonic()
-        if self.kinds.replace(self._wanted(found)):
+        wanted = self._wanted(found)
+        # Workloads of lone pods live here even where Kueue's kinds do not.
+        if self.kinds.replace(wanted if WORKLOADS in served else [*wanted, _LOCAL_WORKLOADS]):
             self._reflect()
 
     def _wanted(self, found: Iterable[Served]) -> list[Served]:
         """What is read or written: everything a Snapshot is made of, jobs, groups, and Events."""
         read = {*KINDS, *((k.group, k.kind) for k in JOB_KINDS)}
-        also = (POD_GROUPS, "events")
+        also = (POD_GROUPS, EVENTS)
         return [s for s in found if (s.group, s.kind) in read or s.resource in also]
 
     def _reflect(self) -> None:
         """Follows what is served now, and nothing else."""
-        wanted = {s for s in self.kinds if s.resource != "events"}
+        wanted = {s for s in self.kinds if s.resource != EVENTS and s is not _LOCAL_WORKLOADS}
         for served in list(self._reflectors):
             if served not in wanted:
                 self._reflectors.pop(served).stop()
@@ -205,8 +209,7 @@ class KubernetesCluster:
                 self._reflectors[served].start()
         self._cursor.close()
         self._followed = {s.resource: (s.group, s.kind) for s in wanted if (s.group, s.kind) in KINDS}
-        # Workloads of lone pods live here even where Kueue's kinds do not.
-        self._followed[WORKLOADS] = ("kueue.x-k8s.io", "Workload")
+        self._followed[WORKLOADS] = WORKLOAD
         self._cursor = self.cache.follow(tuple(self._followed))
         fresh = Mirror()
         for resource, kind in self._followed.items():
