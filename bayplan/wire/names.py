@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 QUEUE_NAME: Final = "kueue.x-k8s.io/queue-name"
+NO_QUEUE: Final = "none.bayplan.dev"
+"""ClusterQueue of an admission through no queue: the API demands a name there."""
 WORKLOAD_PRIORITY_CLASS: Final = "kueue.x-k8s.io/priority-class"
 REQUIRED_TOPOLOGY: Final = "kueue.x-k8s.io/podset-required-topology"
 PREFERRED_TOPOLOGY: Final = "kueue.x-k8s.io/podset-preferred-topology"
@@ -37,6 +39,8 @@ HOSTNAME: Final = "kubernetes.io/hostname"
 SCHEDULER: Final = "bayplan"
 """`schedulerName` of the pods that are ours."""
 RUNTIME_SECONDS: Final = "bayplan.dev/runtime-seconds"
+GPU_MEMORY: Final = "bayplan.dev/gpu-memory"
+"""Annotation on claims: the memory that is needed of each GPU, where more of it is asked for."""
 EXIT_CODE: Final = "bayplan.dev/exit-code"
 PARALLELISM: Final = "bayplan.dev/parallelism"
 """Annotation the start of a JobSet puts on its pods: pods per job, which turns (job, completion) into one rank."""

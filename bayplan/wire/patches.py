@@ -16,7 +16,7 @@ from bayplan.model.plan import Evict, Place
 from bayplan.model.workload import PodSet, PodSetAssignment, Workload
 from bayplan.wire.assignment import topology_assignment
 from bayplan.wire.conditions import has_true, with_condition
-from bayplan.wire.names import ADMITTED, EVICTED, FINISHED, PREEMPTED, QUOTA_RESERVED, START, WHY
+from bayplan.wire.names import ADMITTED, EVICTED, FINISHED, NO_QUEUE, PREEMPTED, QUOTA_RESERVED, START, WHY
 from bayplan.wire.pods import quantity
 from bayplan.wire.read import Json
 
@@ -34,7 +34,7 @@ def admit(obj: Json, workload: Workload, place: Place, now_s: int) -> Patch:
     """Status patch of a Kueue Workload: its admission, and what that changes in its conditions."""
     sets = {s.name: s for s in workload.pod_sets}
     admission = {
-        "clusterQueue": place.cluster_queue,
+        "clusterQueue": place.cluster_queue or NO_QUEUE,
         "podSetAssignments": [_assignment(a, sets[a.name]) for a in place.pod_sets],
     }
     status = _status(obj)

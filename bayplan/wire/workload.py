@@ -24,13 +24,14 @@ from bayplan.model.workload import (
 )
 from bayplan.wire.assignment import TopologyAssignment, pods_per_node
 from bayplan.wire.errors import Malformed
-from bayplan.wire.meta import Condition, ObjectMeta, condition, is_true, timestamp, whole
+from bayplan.wire.meta import Condition, ObjectMeta, condition, is_true, isolation, timestamp, whole
 from bayplan.wire.names import (
     ADMITTED,
     FINISHED,
     IS_GROUP_WORKLOAD,
     JOB_OWNER_GVK,
     JOB_OWNER_NAME,
+    NO_QUEUE,
     PREFERRED_TOPOLOGY,
     QUOTA_RESERVED,
     REQUIRED_TOPOLOGY,
@@ -38,6 +39,8 @@ from bayplan.wire.names import (
 )
 from bayplan.wire.pods import PodObject, PodResourceClaim, PodSpec, requests
 from bayplan.wire.read import Json, read
+
+NO_ANNOTATIONS: Mapping[str, str] = {}
 
 
 class Context(Value, frozen=True):
@@ -127,8 +130,10 @@ def workload(source: bytes | Json | WorkloadObject, context: Context) -> Workloa
         raise error.of(f"Workload {obj.metadata.key}") from error
 
 
-def pod_template(spec: PodSpec, namespace: str, context: Context) -> PodTemplate:
-    """What one pod of this spec asks of a node.
+def pod_template(
+    spec: PodSpec, namespace: str, context: Context, annotations: Mapping[str, str] = NO_ANNOTATIONS
+) -> PodTemplate:
+    """What one pod of this spec, with these annotations, asks of a node. Raises Malformed.
 
     A claim whose template does not exist (yet) has neither `template` nor `claim`. A claim of its own name that has
     its devices already asks for none, and ties the pod to their node instead.
@@ -146,6 +151,7 @@ def pod_template(spec: PodSpec, namespace: str, context: Context) -> PodTemplate
         node_selector=tuple(sorted(spec.node_selector.items())),
         node_affinity=selector,
         tolerations=spec.tolerations,
+        isolation=isolation(annotations),
     )
 
 
@@ -217,12 +223,15 @@ def _pod_set(source: PodSetObject, index: int, namespace: str, count: int, conte
     path = f"spec.podSets[{index}]"
     if source.count < 0:
         raise Malformed(f"{path}.count", f"expected a number of pods, got {source.count}")
-    asked = source.topology_request
+    asked, annotations = source.topology_request, source.template.metadata.annotations
     if asked is None:
-        topology = topology_request(source.template.metadata.annotations)
+        topology = topology_request(annotations)
     else:
         topology = TopologyRequest(required=asked.required, preferred="" if asked.required else asked.preferred)
-    template = pod_template(source.template.spec, namespace, context)
+    try:
+        template = pod_template(source.template.spec, namespace, context, annotations)
+    except Malformed as error:
+        raise error.within(f"{path}.template") from error
     return PodSet(name=source.name, count=count, template=template, topology=topology)
 
 
@@ -261,7 +270,7 @@ def _admission(status: WorkloadStatus) -> Admission | None:
         return None
     since = condition(status.conditions, ADMITTED) or condition(status.conditions, QUOTA_RESERVED)
     return Admission(
-        cluster_queue=given.cluster_queue,
+        cluster_queue="" if given.cluster_queue == NO_QUEUE else given.cluster_queue,
         pod_sets=tuple(_assignment(a, i) for i, a in enumerate(given.pod_set_assignments)),
         admitted_s=timestamp(since.last_transition_time, "status.conditions") if since else 0,
     )

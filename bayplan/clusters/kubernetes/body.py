@@ -12,6 +12,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
+
 from bayplan.clusters.kubernetes.cache import LOCAL, Cache
 from bayplan.clusters.kubernetes.http import Access, Http, Unreachable
 from bayplan.clusters.kubernetes.objects import EVENTS, PODS, WORKLOADS, Replica
@@ -76,6 +78,7 @@ class KubernetesCluster:
         self._discovered_s = -REDISCOVER_S * 2.0
         self._told: dict[str, Malformed] = {}
         self._frozen = False
+        self._seen: tuple[Snapshot, Snapshot] | None = None
 
     # --- the port ------------------------------------------------------------------------------------------------
 
@@ -93,7 +96,9 @@ class KubernetesCluster:
             gc.collect()
             gc.freeze()
             self._frozen = True
-        return snapshot if self._queues == "bayplan" else _admitted_elsewhere(snapshot)
+        if self._seen is None or self._seen[0] is not snapshot:
+            self._seen = snapshot, self._decidable(snapshot)
+        return self._seen[1]
 
     def apply(self, plan: Plan) -> Applied:
         """Carries the plan out; what the world has overtaken is a Conflict. Raises Temporary."""
@@ -254,16 +259,33 @@ class KubernetesCluster:
         pods = pod_controller(self._whose)
         return (*job_controllers(), pods) if self._queues == "bayplan" else (pods,)
 
+    def _decidable(self, snapshot: Snapshot) -> Snapshot:
+        """Without the Workloads that are not ours to decide about, or not yet.
+
+        One that was evicted waits until its pods have left; what they hold is a foreign pod's until then.
+        """
+        kept = snapshot.workloads
+        if self._queues == "kueue":
+            kept = {k: w for k, w in kept.items() if w.admission or w.uid.startswith(LOCAL)}
+        leaving = frozenset(
+            p.workload
+            for p in snapshot.pods.values()
+            if p.node and p.workload in kept and not kept[p.workload].admission
+        )
+        if not leaving:
+            return snapshot if kept is snapshot.workloads else snapshot.replace(workloads=kept)
+        return snapshot.replace(
+            workloads={k: w for k, w in kept.items() if k not in leaving},
+            pods={
+                k: msgspec.structs.replace(p, workload="", pod_set="") if p.workload in leaving else p
+                for k, p in snapshot.pods.items()
+            },
+        )
+
     def _is_ours(self, workload: str, decision: object, seen: Snapshot) -> bool:
         """Whether a decision may be carried out beside a Kueue: anything about a lone pod, else binding alone."""
         found = seen.workloads.get(workload)
         return found is None or found.uid.startswith(LOCAL) or not isinstance(decision, Evict | Hold)
-
-
-def _admitted_elsewhere(snapshot: Snapshot) -> Snapshot:
-    """Without the Workloads that Kueue has not admitted: they are not ours to decide about."""
-    kept = {k: w for k, w in snapshot.workloads.items() if w.admission or w.uid.startswith(LOCAL)}
-    return snapshot.replace(workloads=kept)
 
 
 def _key(namespace: str, name: str) -> str:

@@ -29,6 +29,7 @@ from bayplan.runtime.objects import ApiError, Object, R, Record, T
 from bayplan.runtime.ports import Temporary
 from bayplan.wire import patches
 from bayplan.wire.assignment import topology_assignment
+from bayplan.wire.names import NO_QUEUE
 from bayplan.wire.times import rfc3339
 from bayplan.workloads.translate import merged
 
@@ -376,4 +377,4 @@ def _admitted_on(workload: Object, node: str, now_s: int) -> Object:
     condition = {"type": "Admitted", "status": "True", "reason": "Admitted", "message": "", "lastTransitionTime": since}
     name = workload["spec"]["podSets"][0]["name"]
     assignment = {"name": name, "count": 1, "topologyAssignment": topology_assignment(((node, 1),))}
-    return {"admission": {"clusterQueue": "", "podSetAssignments": [assignment]}, "conditions": [condition]}
+    return {"admission": {"clusterQueue": NO_QUEUE, "podSetAssignments": [assignment]}, "conditions": [condition]}

@@ -23,7 +23,7 @@ from bayplan.runtime.controllers.sources import WORKLOADS, context
 from bayplan.runtime.objects import Object, Objects
 from bayplan.wire.conditions import has_true
 from bayplan.wire.kinds import group_kind
-from bayplan.wire.names import FINISHED
+from bayplan.wire.names import FINISHED, NO_QUEUE
 from bayplan.wire.patches import deactivate, finish
 from bayplan.wire.read import Json
 from bayplan.wire.workload import Context
@@ -134,7 +134,8 @@ def _switch(store: Objects, kind: JobKind, job: Object, current: list[Object], s
 
 
 def _cluster_queue(workload: Object) -> str:
-    return workload["status"]["admission"].get("clusterQueue") or "(none)"
+    named = workload["status"]["admission"].get("clusterQueue")
+    return named if named and named != NO_QUEUE else "(none)"
 
 
 def _reclaim(store: Objects, kind: JobKind, job: Object, workload: Object) -> None:
