@@ -64,10 +64,12 @@ def main() -> int:
     for trace in args.traces:
         pods = read_pods(args.data / f"openb_pod_list_{trace}.csv")
         cells: dict[str, Cell] = {}
-        with Live(console=console, auto_refresh=False) as live:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
             for score in args.scores:
                 cells[score] = _measure(fleet, pods, score, args.seeds, args.node_orders)
-                live.update(_table(trace, cells), refresh=True)
+                if console.is_terminal:
+                    live.update(_table(trace, cells), refresh=True)
+        console.print(_table(trace, cells))
     return 0
 
 
