@@ -10,9 +10,10 @@ from bayplan.app.client import Client, connect
 from bayplan.app.errors import BadInput
 from bayplan.app.manifest import add
 from bayplan.app.observed import Observed
-from bayplan.app.views.map import MapView, map_view
+from bayplan.app.views.map import MapView, map_view, racks_of
 from bayplan.app.views.plan import PlanView, plan_view
 from bayplan.app.views.queue import QueueView, queue_view
+from bayplan.app.views.waste import WasteView, waste_view
 from bayplan.app.views.why import Unknown, Why, why_view
 from bayplan.core import decide
 from bayplan.model.policy import Policy
@@ -52,3 +53,9 @@ def fleet_map(seen: Observed, rack: str = "") -> MapView:
         return map_view(seen.snapshot, Policy(), rack=rack)
     except KeyError as error:
         raise BadInput("--rack", "", f"no rack, block or node with GPUs is called {rack!r}") from error
+
+
+def waste(seen: Observed, by: str) -> WasteView:
+    """Where the GPUs go, by node, rack, team or workload; and why work waits beside idle ones."""
+    plan = decide(seen.snapshot, Policy(), now_s=seen.now_s)
+    return waste_view(seen.snapshot, plan, racks_of(seen.snapshot, Policy()), by=by)

@@ -1,8 +1,8 @@
-"""The physical GPUs of a snapshot and who holds how much of each: what a map is drawn from.
+"""The physical GPUs of a snapshot, who holds how much of each and needs how much of that: what maps and sums are of.
 
 A card is a device of its own, a device several claims share by capacity (KEP-5075), the devices that draw on one
-counter set (the partitions of a GPU, KEP-4815), or one unit of a device plugin's resource. Amounts are thousandths of a
-card, rounded.
+counter set (the partitions of a GPU, KEP-4815) or have one parent, or one unit of a device plugin's resource. Amounts
+are thousandths of a card, rounded; on every card what is held and what is free make exactly 1000.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from bayplan.app.asked import memory, specs
+from bayplan.app.parts import ACCELERATOR, WHOLE_MILLI, DeviceId, Part, parts, ratio, text
+from bayplan.core.allocate.remains import Remains, remains
 from bayplan.model.base import Value
-from bayplan.model.device import Device, DeviceRequestAllocationResult, ResourceSlice
+from bayplan.model.codec import to_json
+from bayplan.model.device import AllocationResult, DeviceRequestAllocationResult, ResourceClaim, ResourceClaimSpec
 from bayplan.model.node import Node
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Amounts, Pod
 
-WHOLE_MILLI = 1000
-# Drivers of network cards, CPUs and fabric domains announce devices too; these names are those of accelerators.
-_ACCELERATOR = re.compile(r"gpu|tpu|npu|neuron|gaudi", re.ASCII)
 _CLOSED_EFFECTS = ("NoSchedule", "NoExecute")
 _LEAST = {"cpu": 1000, "memory": 1 << 30}  # what a pod with a GPU needs beside it where no workload tells
 
@@ -26,43 +27,54 @@ _LEAST = {"cpu": 1000, "memory": 1 << 30}  # what a pod with a GPU needs beside 
 class Share(Value, frozen=True):
     """`milli` thousandths of a card held by a workload (or, without one, a pod or a claim); `sliced` if a part of it.
 
-    `team` is the holder's queue, or its namespace.
+    `team` is the holder's queue, or its namespace. `needed_milli` is what it says it needs of that, all of it where it
+    says nothing.
     """
 
     holder: str
     milli: int
     team: str = ""
     sliced: bool = False
+    needed_milli: int = 0
 
 
 class Card(Value, frozen=True):
-    """One GPU. `blocked` says why what is free of it cannot be used, "" where it can."""
+    """One GPU. `blocked` says why what is free of it cannot be used, "" where it can.
+
+    `unusable_milli` of what is free are of no use to anybody: no partition covers them, or nobody known asks for what
+    they would make.
+    """
 
     node: str
     name: str
     model: str = ""
     shares: tuple[Share, ...] = ()
     blocked: str = ""
+    unusable_milli: int = 0
 
     @property
     def used_milli(self) -> int:
-        return min(WHOLE_MILLI, sum(s.milli for s in self.shares))
+        return sum(s.milli for s in self.shares)
 
     @property
     def free_milli(self) -> int:
         return WHOLE_MILLI - self.used_milli
 
     @property
+    def stranded_milli(self) -> int:
+        """Free, and of no use."""
+        return self.free_milli if self.blocked else min(self.free_milli, self.unusable_milli)
+
+    @property
     def state(self) -> str:
         """`whole` (given to one as it is), `slice`, `free` or `stranded` (free, yet nobody could use it)."""
         if self.shares:
             return "slice" if any(s.sliced for s in self.shares) else "whole"
-        return "stranded" if self.blocked else "free"
+        return "stranded" if self.stranded_milli == WHOLE_MILLI else "free"
 
 
 def cards(snapshot: Snapshot) -> dict[str, tuple[Card, ...]]:
     """The cards of every node that has some, by node name; nodes and cards in order."""
-    held = _Held(snapshot)
     pods = _pods_by_node(snapshot)
     closed = _closed(snapshot, pods)
     found: dict[str, list[Card]] = {}
@@ -70,101 +82,123 @@ def cards(snapshot: Snapshot) -> dict[str, tuple[Card, ...]]:
         listed = list(_plugin_cards(snapshot, node, pods.get(name, ()), closed.get(name, "")))
         if listed:
             found[name] = listed
-    made: dict[str, dict[str, Card]] = {}
-    for part in snapshot.slices:
-        if part.spec.node_name in snapshot.nodes and _ACCELERATOR.search(part.spec.driver):
-            announced = made.setdefault(part.spec.node_name, {})
-            for card in _announced(snapshot, part, held, closed.get(part.spec.node_name, "")):
-                announced.setdefault(card.name, card)
-    for name, by_name in made.items():
-        found.setdefault(name, []).extend(by_name[card] for card in sorted(by_name, key=natural))
+    local = {id: part for id, part in parts(snapshot.slices).items() if part.node in snapshot.nodes}
+    asked = specs(snapshot)
+    shares = _shares(snapshot, local, asked)
+    left = _left(snapshot, local, asked, shares)
+    taken = frozenset(_taken(snapshot))
+    likely = bool(snapshot.workloads)  # without any, nobody tells what is likely, and hardware alone decides
+    members: dict[tuple[str, str], list[Part]] = {}
+    for part in local.values():
+        members.setdefault((part.node, part.card), []).append(part)
+    for (node_name, card), devices in sorted(members.items(), key=lambda m: natural(m[0][1])):
+        held = shares.get((node_name, card), ())
+        found.setdefault(node_name, []).append(
+            Card(
+                node=node_name,
+                name=card,
+                model=_model(devices[0]),
+                shares=held,
+                blocked=closed.get(node_name, "") or _tainted(snapshot, devices),
+                unusable_milli=_unusable([(p, left[p.id]) for p in devices if p.id in left], held, taken, likely),
+            )
+        )
     return {name: tuple(found[name]) for name in sorted(found, key=natural)}
 
 
-class _Held:
-    """Shares of cards by (pool, card), from the allocations of claims."""
+Shares = Mapping[tuple[str, str], tuple[Share, ...]]
+"""By (node, card)."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._devices, self._totals = _catalogue(snapshot.slices)
-        holders = _holders(snapshot)
-        self.shares: dict[tuple[str, str], list[Share]] = {}
-        for key, claim in sorted(snapshot.claims.items()):
-            if claim.status.allocation is None:
+
+def _shares(snapshot: Snapshot, local: Mapping[DeviceId, Part], asked: Mapping[str, ResourceClaimSpec]) -> Shares:
+    """Who holds what of each card, from the allocations of claims; never more than there is."""
+    holders = _holders(snapshot)
+    found: dict[tuple[str, str], dict[tuple[str, bool], tuple[int, int]]] = {}
+    for key, claim in sorted(snapshot.claims.items()):
+        for given in _given(claim):
+            part = local.get((given.driver, given.pool, given.device))
+            if part is None or given.admin_access:
                 continue
-            for given in claim.status.allocation.devices.results:
-                self._add(given, holders.get(key, key))
-
-    def of(self, pool: str, card: str) -> tuple[Share, ...]:
-        merged: dict[tuple[str, str, bool], int] = {}
-        for share in self.shares.get((pool, card), ()):
-            key = share.holder, share.team, share.sliced
-            merged[key] = merged.get(key, 0) + share.milli
-        return tuple(Share(holder, milli, team, sliced) for (holder, team, sliced), milli in merged.items())
-
-    def _add(self, given: DeviceRequestAllocationResult, holder: str) -> None:
-        device = self._devices.get((given.driver, given.pool, given.device))
-        if device is None or given.admin_access:
-            return
-        milli = self._milli(given, device)
-        sliced = milli < WHOLE_MILLI or bool(given.consumed_capacity)
-        share = Share(holder, milli, team_of(self._snapshot, holder), sliced)
-        self.shares.setdefault((given.pool, _card_name(device)), []).append(share)
-
-    def _milli(self, given: DeviceRequestAllocationResult, device: Device) -> int:
-        if device.allow_multiple_allocations and given.consumed_capacity:
-            parts = (
-                _ratio(amount.nano, device.capacity[name].value.nano)
-                for name, amount in given.consumed_capacity.items()
-                if name in device.capacity
-            )
-            return max(parts, default=WHOLE_MILLI)
-        if device.consumes_counters:
-            consumed = device.consumes_counters[0]
-            totals = self._totals.get((given.pool, consumed.counter_set), {})
-            names = ["memory"] if "memory" in totals else [*totals]
-            parts = (_ratio(consumed.counters[n].value.nano, totals[n]) for n in names if n in consumed.counters)
-            return max(parts, default=WHOLE_MILLI)
-        return WHOLE_MILLI
-
-
-def _catalogue(
-    slices: Iterable[ResourceSlice],
-) -> tuple[dict[tuple[str, str, str], Device], dict[tuple[str, str], dict[str, int]]]:
-    devices: dict[tuple[str, str, str], Device] = {}
-    totals: dict[tuple[str, str], dict[str, int]] = {}
-    for spec in (s.spec for s in slices):
-        if _ACCELERATOR.search(spec.driver):
-            devices |= {(spec.driver, spec.pool.name, d.name): d for d in spec.devices}
-            for counters in spec.shared_counters:
-                amounts = {n: c.value.nano for n, c in counters.counters.items()}
-                totals[spec.pool.name, counters.name] = amounts
-    return devices, totals
-
-
-def _announced(snapshot: Snapshot, part: ResourceSlice, held: _Held, closed: str) -> Iterator[Card]:
-    spec = part.spec
-    for device in spec.devices:
-        name = _card_name(device)
-        yield Card(
-            node=spec.node_name,
-            name=name,
-            model=_model(device, spec.driver),
-            shares=held.of(spec.pool.name, name),
-            blocked=closed or _tainted(snapshot, spec.driver, spec.pool.name, device),
+            on_card = found.setdefault((part.node, part.card), {})
+            room = WHOLE_MILLI - sum(milli for milli, _ in on_card.values())
+            milli = min(room, part.taken_milli(given))
+            needed = _needed_milli(part, milli, claim, asked.get(key), given.request)
+            who = holders.get(key, key), milli < WHOLE_MILLI or bool(given.consumed_capacity)
+            before = on_card.get(who, (0, 0))
+            on_card[who] = before[0] + milli, before[1] + needed
+    return {
+        card: tuple(
+            Share(holder, milli, team_of(snapshot, holder), sliced, needed)
+            for (holder, sliced), (milli, needed) in held.items()
         )
+        for card, held in found.items()
+    }
+
+
+def _needed_milli(part: Part, milli: int, claim: ResourceClaim, spec: ResourceClaimSpec | None, request: str) -> int:
+    needed = memory(claim, spec, request)
+    return min(milli, ratio(needed.nano, part.memory_nano)) if needed and part.memory_nano else milli
+
+
+def _given(claim: ResourceClaim) -> tuple[DeviceRequestAllocationResult, ...]:
+    return claim.status.allocation.devices.results if claim.status.allocation else ()
+
+
+def _left(
+    snapshot: Snapshot, local: Mapping[DeviceId, Part], asked: Mapping[str, ResourceClaimSpec], shares: Shares
+) -> dict[DeviceId, Remains]:
+    """What is left of cards that are cut: in use by parts, or cut before their driver started."""
+    cut = {p.node for p in local.values() if p.cut or any(s.sliced for s in shares.get((p.node, p.card), ()))}
+    if not cut:
+        return {}
+    templates = (c.template for w in snapshot.workloads.values() for s in w.pod_sets for c in s.template.claims)
+    held: tuple[AllocationResult, ...] = tuple(
+        c.status.allocation for _, c in sorted(snapshot.claims.items()) if c.status.allocation is not None
+    )
+    return remains(
+        [s for s in snapshot.slices if s.spec.node_name in cut],
+        {name: node for name, node in snapshot.nodes.items() if name in cut},
+        snapshot.device_classes,
+        held,
+        {to_json(spec): spec for spec in (*asked.values(), *(t for t in templates if t is not None))}.values(),
+        taint_rules=snapshot.taint_rules,
+    )
+
+
+def _unusable(
+    left: list[tuple[Part, Remains]], held: tuple[Share, ...], taken: frozenset[DeviceId], likely: bool
+) -> int:
+    """Thousandths of a card that are free and of no use, as far as its node is open."""
+    if left and left[0][0].cut:
+        useful = sum(p.milli for p, r in left if p.id not in taken and (r.wanted or not likely))
+        return max(0, WHOLE_MILLI - sum(s.milli for s in held) - useful)
+    if not left or not any(s.sliced for s in held):
+        return 0
+    remainder = left[0][1]
+    return remainder.uncovered_milli if remainder.wanted or not likely else WHOLE_MILLI
+
+
+def _taken(snapshot: Snapshot) -> Iterator[DeviceId]:
+    for claim in snapshot.claims.values():
+        for given in _given(claim):
+            if not given.admin_access:
+                yield given.driver, given.pool, given.device
 
 
 def _plugin_cards(snapshot: Snapshot, node: Node, pods: Iterable[Pod], closed: str) -> Iterator[Card]:
     """GPUs a device plugin counts: they have no names, so they are given out from the left."""
     for resource, count in sorted(node.allocatable.items()):
-        if "/" not in resource or not _ACCELERATOR.search(resource):
+        if "/" not in resource or not ACCELERATOR.search(resource):
             continue
         taken: list[str] = []
         for pod in pods:
             taken += [pod.workload or pod.key] * dict(pod.requests).get(resource, 0)
         for i in range(count):
-            shares = (Share(taken[i], WHOLE_MILLI, team_of(snapshot, taken[i])),) if i < len(taken) else ()
+            shares = (
+                (Share(taken[i], WHOLE_MILLI, team_of(snapshot, taken[i]), needed_milli=WHOLE_MILLI),)
+                if i < len(taken)
+                else ()
+            )
             yield Card(node.name, f"{resource.rpartition('/')[2]}-{i}", resource, shares, closed)
 
 
@@ -220,31 +254,25 @@ def _least(snapshot: Snapshot) -> dict[str, int]:
     return {resource: min(told[resource], default=usual) for resource, usual in _LEAST.items()}
 
 
-def _tainted(snapshot: Snapshot, driver: str, pool: str, device: Device) -> str:
-    taints = [*device.taints]
+def _tainted(snapshot: Snapshot, devices: Iterable[Part]) -> str:
+    """The taint that closes a card: each of its devices has one."""
+    found = [_taint(snapshot, part) for part in devices]
+    return f"tainted {found[0]}" if found and all(found) else ""
+
+
+def _taint(snapshot: Snapshot, part: Part) -> str:
+    driver, pool, name = part.id
+    taints = [*part.device.taints]
     for rule in snapshot.taint_rules:
         asked = rule.spec.device_selector
-        if asked is None or (
-            asked.driver in ("", driver) and asked.pool in ("", pool) and asked.device in ("", device.name)
-        ):
+        if asked is None or (asked.driver in ("", driver) and asked.pool in ("", pool) and asked.device in ("", name)):
             taints.append(rule.spec.taint)
-    return next((f"tainted {t.key}" for t in taints if t.effect in _CLOSED_EFFECTS), "")
+    return next((t.key for t in taints if t.effect in _CLOSED_EFFECTS), "")
 
 
-def _card_name(device: Device) -> str:
-    if device.consumes_counters:
-        return device.consumes_counters[0].counter_set.removesuffix("-counter-set")
-    return device.name
-
-
-def _model(device: Device, driver: str) -> str:
+def _model(part: Part) -> str:
     names = ("productName", "model", "modelName", "tpuType")
-    by_name = {name.rpartition("/")[2]: a.string for name, a in device.attributes.items() if a.string}
-    return next((text for n in names if (text := by_name.get(n))), None) or driver
-
-
-def _ratio(part: int, whole: int) -> int:
-    return min(WHOLE_MILLI, max(1, (part * WHOLE_MILLI + whole // 2) // whole)) if whole > 0 else WHOLE_MILLI
+    return next((found for n in names if (found := text(part.device, n))), "") or part.id[0]
 
 
 def natural(name: str) -> tuple[tuple[int, int | str], ...]:

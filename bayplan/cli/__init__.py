@@ -28,6 +28,7 @@ VERBS = {
     "why": "why:why",
     "queue": "queue:queue",
     "map": "map:map_",
+    "waste": "waste:waste",
     "simulate": "simulate:simulate",
     "replay": "replay:replay",
     "lint": "lint:lint",

@@ -71,15 +71,16 @@ def summary(view: MapView) -> list[RenderableType]:
 
 
 def waste(totals: Totals) -> str:
-    """`3.4 GPUs: 2.4 left over on cards cut in slices, 1 free where nothing can use them`."""
-    parts = []
-    if totals.cut_milli:
-        parts.append((totals.cut_milli, "left over on cards cut in slices"))
-    if totals.stranded_milli:
-        parts.append((totals.stranded_milli, "free where nothing can use them"))
-    said = ", ".join(f"{gpus(milli)} {where}" for milli, where in parts)
+    """`3.4 GPUs: 2.4 in slices larger than asked, 1 free where nothing can use them`."""
+    named = (
+        (totals.quantised_milli, "in slices larger than asked"),
+        (totals.oversized_milli, "given whole where less was asked"),
+        (totals.stranded_milli, "free where nothing can use them"),
+    )
+    parts = [(milli, where) for milli, where in named if milli]
     if len(parts) == 1:
         return f"{gpus(parts[0][0])} GPUs {parts[0][1]}"
+    said = ", ".join(f"{gpus(milli)} {where}" for milli, where in parts)
     return f"{gpus(totals.waste_milli)} GPUs: {said}" if parts else "none"
 
 

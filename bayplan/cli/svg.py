@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from html import escape
 
-from bayplan.app.cards import WHOLE_MILLI, Card
+from bayplan.app.cards import Card
+from bayplan.app.parts import WHOLE_MILLI
 from bayplan.app.views.map import MapView, NodeRow, Rack
 from bayplan.cli.draw import waste
 from bayplan.cli.words import count

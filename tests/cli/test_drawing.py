@@ -68,11 +68,11 @@ def test_free_gpus_out_of_reach_are_stranded(changes: dict[str, object], why: st
     assert waste(map_view(world, Policy()).totals) == "4 GPUs free where nothing can use them"
 
 
-def test_every_thousandth_of_every_card_is_used_free_cut_or_stranded() -> None:
+def test_every_thousandth_of_every_card_is_used_stranded_or_idle() -> None:
     world = cluster("r1/a=8 r1/b=8:a100share r2/c=8:a100mig", running="x:3@a y:12Gi@b z:20Gi@b m:3g.40gb@c n:1g.10gb@c")
     totals = map_view(world, Policy()).totals
     assert totals.gpus == totals.whole + totals.slice + totals.free + totals.stranded == 24
-    assert totals.used_milli + totals.cut_milli + totals.stranded_milli + 1000 * totals.free == 24_000
+    assert totals.used_milli + totals.stranded_milli + totals.idle_milli == 24_000
 
 
 def test_the_largest_gang_counts_wholly_free_nodes_of_one_model() -> None:

@@ -126,13 +126,13 @@ def test_map_is_one_line_per_rack(busy: Scene) -> None:
     assert says(busy, "map") == expected("""
         ■ whole  ▤ slice  · free  × stranded    ■ team-a  ■ team-b
 
-        a100-b0-r0  ▤···               3 of 4 free, 0 on whole nodes, waste 0.8 GPUs
+        a100-b0-r0  ▤···               3 of 4 free, 0 on whole nodes
 
         h100-b0-r0  ■■■■■■■■ ■■■■■■■■  0 of 16 free
         h100-b0-r1  ■■■■■■■■ ········  8 of 16 free
 
         36 GPUs       24 whole · 1 cut in slices · 11 free (3 on nodes in use)
-        waste         0.8 GPUs left over on cards cut in slices
+        waste         none
         largest gang  H100 80GB: 8 in rack h100-b0-r1
         """)
 

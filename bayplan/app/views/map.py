@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from bayplan.app.cards import Card, cards, natural
+from bayplan.app.views.waste import sums
 from bayplan.model.base import Value
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
@@ -14,8 +16,8 @@ _MAKERS = ("NVIDIA", "AMD", "Intel", "Instinct", "HBM3", "HBM2e", "SXM4", "SXM5"
 
 
 class Totals(Value, frozen=True):
-    """Cards by state, and thousandths of cards: `cut_milli` is the rest of cards in slices, `stranded_milli` what is
-    free but out of reach, `broken` whole free cards on nodes that somebody else uses too."""
+    """Cards by state, and what became of their thousandths (see `views.waste.Sums`); `used_milli` is all that is held,
+    `broken` whole free cards on nodes that somebody else uses too."""
 
     gpus: int = 0
     whole: int = 0
@@ -24,13 +26,15 @@ class Totals(Value, frozen=True):
     stranded: int = 0
     broken: int = 0
     used_milli: int = 0
-    cut_milli: int = 0
+    quantised_milli: int = 0
+    oversized_milli: int = 0
     stranded_milli: int = 0
+    idle_milli: int = 0
 
     @property
     def waste_milli(self) -> int:
-        """Paid for, given to nobody, and of no use to a job that wants a whole GPU."""
-        return self.cut_milli + self.stranded_milli
+        """Paid for, and of use to nobody."""
+        return self.quantised_milli + self.oversized_milli + self.stranded_milli
 
 
 class NodeRow(Value, frozen=True):
@@ -96,20 +100,23 @@ def map_view(snapshot: Snapshot, policy: Policy, *, rack: str = "") -> MapView:
 
 def totals(nodes: Iterable[tuple[Card, ...]]) -> Totals:
     """The sums over some nodes' cards."""
-    tally = dict.fromkeys(Totals.__struct_fields__, 0)
-    for listed in nodes:
-        shared = any(c.shares for c in listed)
-        for card in listed:
-            tally["gpus"] += 1
-            tally[card.state] += 1
-            tally["used_milli"] += card.used_milli
-            if card.blocked:
-                tally["stranded_milli"] += card.free_milli
-            elif card.state == "slice":
-                tally["cut_milli"] += card.free_milli
-            elif card.state == "free":
-                tally["broken"] += shared
-    return Totals(**tally)
+    known = list(nodes)
+    states = Counter(card.state for listed in known for card in listed)
+    broken = sum(c.state == "free" for listed in known if any(c.shares for c in listed) for c in listed)
+    spent = sums(card for listed in known for card in listed)
+    return Totals(
+        gpus=states.total(),
+        whole=states["whole"],
+        slice=states["slice"],
+        free=states["free"],
+        stranded=states["stranded"],
+        broken=broken,
+        used_milli=spent.held_milli,
+        quantised_milli=spent.quantised_milli,
+        oversized_milli=spent.oversized_milli,
+        stranded_milli=spent.stranded_milli,
+        idle_milli=spent.idle_milli,
+    )
 
 
 def short_model(product: str) -> str:
@@ -125,6 +132,12 @@ def _levels(snapshot: Snapshot, policy: Policy) -> tuple[str, ...]:
     chosen = max(named, key=len, default=()) or policy.levels
     labels = [n.labels for n in snapshot.nodes.values()]
     return tuple(level for level in chosen if level != _HOST and any(level in found for found in labels))
+
+
+def racks_of(snapshot: Snapshot, policy: Policy) -> dict[str, str]:
+    """The name of every node's narrowest domain, "" where nodes have none."""
+    levels = _levels(snapshot, policy)
+    return {name: node.labels.get(levels[-1], "") if levels else "" for name, node in snapshot.nodes.items()}
 
 
 def _gangs(racks: tuple[Rack, ...], levels: tuple[str, ...]) -> tuple[Gang, ...]:
