@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -145,7 +146,8 @@ class World:
             for obj in self.all(kind):
                 meta = obj["metadata"]
                 if meta.get("finalizers") and kind in ("PodGroup", "Pod"):
-                    self.patch(kind, meta["name"], {"metadata": {"finalizers": None}}, meta["namespace"])
+                    with contextlib.suppress(ApiError):  # it may have gone with its job in between
+                        self.patch(kind, meta["name"], {"metadata": {"finalizers": None}}, meta["namespace"])
                 self.delete(kind, meta["name"], meta["namespace"], grace=0)
         for kind in ("ResourceSlice", "Node", "DeviceClass", "ClusterQueue", "ResourceFlavor", "Topology"):
             for obj in self.all(kind):
