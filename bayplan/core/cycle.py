@@ -159,11 +159,15 @@ class Cycle:
         """Pending workloads in order, those that would have to borrow after those that stay within nominal quota.
 
         Otherwise a borrower that was just ended for somebody's own quota, being older, would take it again and be ended
-        again, for ever. A queue that has begun to borrow keeps its order.
+        again, for ever. For the same reason whoever has ended others comes before everybody. A queue that has begun to
+        borrow keeps its order.
         """
         later: list[Workload] = []
         borrowing: set[str] = set()
+        yield from (w for w in self.pending if w.preempting)
         for workload in self.pending:
+            if workload.preempting:
+                continue
             queue = self.queues[workload.key] if workload.queue_name else ""
             if queue in borrowing or self._would_borrow(workload, queue):
                 borrowing.add(queue)

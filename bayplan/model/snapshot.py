@@ -15,7 +15,7 @@ from bayplan.model.device import (
     ResourceSlice,
 )
 from bayplan.model.node import Node
-from bayplan.model.plan import ClaimAllocation, Place, PodPlacement
+from bayplan.model.plan import ClaimAllocation, Place, Plan, PodPlacement
 from bayplan.model.queue import (
     ClusterQueue,
     Cohort,
@@ -26,6 +26,7 @@ from bayplan.model.queue import (
     Topology,
     WorkloadPriorityClass,
 )
+from bayplan.model.reason import WaitingForPreemptedWorkloads
 from bayplan.model.workload import Admission, Pod, Workload
 
 
@@ -74,6 +75,21 @@ class Snapshot(Value, frozen=True):
             claims={k: c for k, c in self.claims.items() if k not in dropped},
         )
 
+    def carried_out(self, plan: Plan, *, now_s: int = 0) -> Snapshot:
+        """The plan carried out, and all that was leaving gone: the ended wait again, preemptors for their room."""
+        world = self
+        for evict in plan.evicted():
+            waiting = msgspec.structs.replace(self.workloads[evict.workload], admission=None)
+            world = world.without(evict.workload).with_workload(waiting)
+        for place in plan.placed():
+            world = world.placing(place, now_s=now_s)
+        return world.replace(pods={k: p for k, p in world.pods.items() if not p.terminating}).told(plan)
+
+    def told(self, plan: Plan) -> Snapshot:
+        """Every held workload knows whether others leave for it."""
+        changed = _preempting(self, plan)
+        return self.replace(workloads=self.workloads | changed) if changed else self
+
     def placing(self, place: Place, *, now_s: int = 0) -> Snapshot:
         """The decision carried out: the workload admitted, its pods bound, its claims allocated."""
         workload = self.workloads[place.workload]
@@ -87,12 +103,23 @@ class Snapshot(Value, frozen=True):
         admission = workload.admission or Admission(
             cluster_queue=place.cluster_queue, pod_sets=place.pod_sets, admitted_s=now_s
         )
-        admitted = msgspec.structs.replace(workload, admission=admission)
+        admitted = msgspec.structs.replace(workload, admission=admission, preempting=False)
         return self.replace(
             workloads=self.workloads | {workload.key: admitted},
             pods=self.pods | pods,
             claims=self.claims | claims,
         )
+
+
+def _preempting(world: Snapshot, plan: Plan) -> dict[str, Workload]:
+    """The held workloads whose standing as preemptors the plan changes."""
+    changed = {}
+    for hold in plan.held():
+        waits = any(isinstance(r, WaitingForPreemptedWorkloads) for r in hold.reasons)
+        workload = world.workloads[hold.workload]
+        if workload.preempting != waits:
+            changed[hold.workload] = msgspec.structs.replace(workload, preempting=waits)
+    return changed
 
 
 def _bound(

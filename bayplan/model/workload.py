@@ -79,6 +79,8 @@ class Workload(Value, frozen=True):
     active: bool = True
     runtime_s: int = 0
     admission: Admission | None = None
+    preempting: bool = False
+    """It has ended others and waits for their room: nobody else may take it."""
 
     @property
     def key(self) -> str:

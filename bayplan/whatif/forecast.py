@@ -8,11 +8,8 @@ taken to stay, so whatever waits for it has no start.
 
 from __future__ import annotations
 
-import msgspec
-
 from bayplan.core import decide
 from bayplan.model.base import Value
-from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Workload
@@ -46,7 +43,7 @@ def forecast(
     for _ in range(steps + 1):
         plan = decide(world, policy, now_s=at_s)
         waiting = {w.key for w in world.workloads.values() if not w.admission}
-        world = _carried_out(world, plan, at_s)
+        world = world.carried_out(plan, now_s=at_s)
         for place in plan.placed():
             if place.workload in waiting and place.workload not in starts:
                 starts[place.workload] = Start(at_s, early_s, tuple(ended))
@@ -62,19 +59,6 @@ def forecast(
         ended += [key for _, key in nearest]
         world = world.without(*(key for _, key in nearest))
     return starts
-
-
-def _carried_out(world: Snapshot, plan: Plan, at_s: int) -> Snapshot:
-    """The world once the plan is applied; evicted workloads wait again from the start."""
-    for evict in plan.evicted():
-        workload = world.workloads[evict.workload]
-        world = world.without(evict.workload).with_workload(msgspec.structs.replace(workload, admission=None))
-    for place in plan.placed():
-        world = world.placing(place, now_s=at_s)
-    leaving = [p.key for p in world.pods.values() if p.terminating]
-    if leaving:
-        world = world.replace(pods={k: p for k, p in world.pods.items() if not p.terminating})
-    return world
 
 
 def _next_ends(world: Snapshot, at_s: int, now_s: int) -> list[tuple[int, str]]:

@@ -216,6 +216,7 @@ def _workload(obj: WorkloadObject, context: Context) -> Workload:
         active=spec.active,
         runtime_s=_runtime(meta, spec),
         admission=_admission(obj.status),
+        preempting=_preempting(obj.status),
     )
 
 
@@ -262,6 +263,12 @@ def _priority(spec: WorkloadSpec, context: Context) -> tuple[int, str]:
 def _runtime(meta: ObjectMeta, spec: WorkloadSpec) -> int:
     declared = whole(meta.annotations, RUNTIME_SECONDS, "metadata.annotations")
     return spec.maximum_execution_time_seconds if declared is None else declared
+
+
+def _preempting(status: WorkloadStatus) -> bool:
+    """Whether the scheduler's last word was that others leave for it."""
+    reserved = condition(status.conditions, QUOTA_RESERVED)
+    return reserved is not None and reserved.status == "False" and reserved.reason == "WaitingForPreemptedWorkloads"
 
 
 def _admission(status: WorkloadStatus) -> Admission | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from bayplan.core import decide
 from bayplan.model.plan import Evict, Hold, Place, Plan
 from bayplan.model.policy import Policy
@@ -30,14 +28,3 @@ def _words(decision: Place | Hold | Evict) -> str:
             return f"evicted by {decision.preemptor.partition('/')[2]} ({decision.reason})"
         case Hold():
             return "held: " + " ".join(str(r.__struct_config__.tag) for r in decision.reasons)
-
-
-def carried_out(snapshot: Snapshot, plan: Plan, *, now_s: int = 1000) -> Snapshot:
-    """The snapshot once the plan is applied and victims have left."""
-    for evict in plan.evicted():
-        workload = snapshot.workloads[evict.workload]
-        snapshot = snapshot.without(evict.workload)
-        snapshot = snapshot.with_workload(msgspec.structs.replace(workload, admission=None))
-    for place in plan.placed():
-        snapshot = snapshot.placing(place, now_s=now_s)
-    return snapshot

@@ -10,7 +10,7 @@ from bayplan.core import decide
 from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from bayplan.model.queue import ClusterQueuePreemption
 from bayplan.model.reason import TopologyPlacementFailed
-from tests.core.scenes import POLICY, carried_out, decided, in_words
+from tests.core.scenes import POLICY, decided, in_words
 from tests.devices import LEVELS
 from tests.make import cluster
 
@@ -128,7 +128,7 @@ def test_decides(nodes: str, workloads: str, running: str, queues: str, expected
 
 def test_deciding_again_after_a_plan_changes_nothing() -> None:
     snapshot = cluster("r1/a=8 r1/b=8 r2/c=8", "x:2x8@rack y:4 z:9x8 s:1 t:1", running="old:2@c")
-    after = carried_out(snapshot, decide(snapshot, POLICY, now_s=1000))
+    after = snapshot.carried_out(decide(snapshot, POLICY, now_s=1000))
     again = decide(after, POLICY, now_s=1001)
     assert again.placed() == () and again.evicted() == ()
     assert [h.workload for h in again.held()] == ["default/z"]
@@ -240,7 +240,7 @@ def test_a_reclaim_is_not_taken_back_by_the_borrower_it_ended() -> None:
     snapshot = cluster("a=8 b=8", "two/y:8", running="one/x:2x8@a,b", queues="one=8@all two=8@all")
     plan = decide(snapshot, POLICY, now_s=1000)
     assert in_words(plan)["x"] == "evicted by y (InCohortReclamation)"
-    after = carried_out(snapshot, plan)
+    after = snapshot.carried_out(plan)
     assert decided(after) == {"y": "a", "x": "held: WaitingForQuota"}
 
 
@@ -254,3 +254,23 @@ def test_the_best_rack_is_one_the_gang_could_ever_use() -> None:
     sets = (msgspec.structs.replace(gang.pod_sets[0], template=pinned),)
     (hold,) = decide(snapshot.with_workload(msgspec.structs.replace(gang, pod_sets=sets)), POLICY, now_s=1).held()
     assert hold.reasons[0].domain == "b0/r2"  # type: ignore[union-attr]
+
+
+def test_a_preemptor_takes_the_room_it_made_before_anybody_else() -> None:
+    """Queue one's head cannot start even by borrowing, so its next in line, s, ends the borrower x for quota of its own.
+
+    x is older and would borrow the same quota again in the next cycle, to be ended again, for ever.
+    """
+    snapshot = cluster("a=8 b=8", "one/head:3x8 one/s:8", running="two/x:2x8@a,b", queues="one=8@all two=8@all")
+    x = msgspec.structs.replace(snapshot.workloads["default/x"], created_s=0)
+    world = snapshot.with_workload(x)
+    plan = decide(world, POLICY, now_s=1000)
+    assert in_words(plan)["x"] == "evicted by s (InCohortReclamation)"
+    after = world.carried_out(plan, now_s=1000)
+    assert after.workloads["default/s"].preempting
+    assert decided(after)["s"] == "a"
+    settled = after.carried_out(decide(after, POLICY, now_s=1001), now_s=1001)
+    for now_s in range(1002, 1007):
+        plan = decide(settled, POLICY, now_s=now_s)
+        assert not plan.evicted() and not plan.placed()
+        settled = settled.carried_out(plan, now_s=now_s)

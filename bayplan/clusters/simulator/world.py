@@ -169,6 +169,7 @@ class World:
                     self._evict(decision)
                 elif isinstance(decision, Place):
                     self._place(decision)
+            self.snapshot = self.snapshot.told(plan)
             if not plan.evicted():
                 break
         self._dirty, self._decided_s = False, self.now_s
