@@ -13,6 +13,7 @@ from bayplan.audit.claims import audit_claims
 from bayplan.audit.devices import audit_devices
 from bayplan.audit.findings import Finding
 from bayplan.audit.gangs import audit_gangs
+from bayplan.audit.isolation import audit_isolation
 from bayplan.audit.nodes import audit_nodes
 from bayplan.audit.plan import audit_plan
 from bayplan.audit.pools import Pools
@@ -25,7 +26,7 @@ __all__ = ["Finding", "audit", "findings"]
 
 
 def audit(snapshot: Snapshot, policy: Policy, plan: Plan) -> tuple[Finding, ...]:
-    """What is wrong with the plan, in the order: its decisions, gangs, nodes, devices, claims, quota. () = nothing."""
+    """What is wrong with the plan, in the order: decisions, gangs, nodes, devices, isolation, claims, quota; or ()."""
     after = aftermath(snapshot, policy, plan)
     pools = Pools(snapshot, policy)
     return (
@@ -33,6 +34,7 @@ def audit(snapshot: Snapshot, policy: Policy, plan: Plan) -> tuple[Finding, ...]
         *audit_gangs(after),
         *audit_nodes(after),
         *audit_devices(after, pools),
+        *audit_isolation(after, pools),
         *audit_claims(after, pools),
         *audit_quota(after),
     )

@@ -95,6 +95,33 @@ class CapacityOverdrawn(Finding, frozen=True, tag="CapacityOverdrawn"):
         return f"capacity {self.capacity} of device {self.device} is shared to {used} of {limit}"
 
 
+class TenantsMixed(Finding, frozen=True, tag="TenantsMixed"):
+    """Nothing but accounts keeps the users of the device apart."""
+
+    device: str
+    claim: str
+    tenants: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"claim {self.claim} is given a share of device {self.device}, "
+            f"which {', '.join(self.tenants)} would share with nothing to keep them apart"
+        )
+
+
+class IsolationTooWeak(Finding, frozen=True, tag="IsolationTooWeak"):
+    claim: str
+    device: str
+    isolation: str
+    isolation_wanted: str
+
+    def __str__(self) -> str:
+        return (
+            f"claim {self.claim} is given device {self.device}, which isolates by {self.isolation}, "
+            f"where {self.isolation_wanted} is asked for"
+        )
+
+
 # Claims
 
 

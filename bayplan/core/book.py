@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from bayplan.core.allocate import Catalog, Fit
+from bayplan.core.allocate import ANY, Catalog, Fit, Terms
 from bayplan.model.codec import to_json
 from bayplan.model.device import ResourceClaimSpec
+from bayplan.model.isolation import strongest
 from bayplan.model.node import Node
 from bayplan.model.reason import DevicesNotFound
 from bayplan.model.workload import PodClaim, PodTemplate
@@ -38,11 +39,15 @@ class Option(NamedTuple):
 
 
 class _Shape(NamedTuple):
+    """`plain` is its ask without `terms`, which are those that matter to it."""
+
     template: PodTemplate
     needs: tuple[tuple[int, int], ...]
     missing: str
     rule: int
     ask: int
+    plain: int
+    terms: Terms
 
 
 class _Class(NamedTuple):
@@ -65,19 +70,27 @@ class Book:
     """Shapes, signatures, and the memo between them, for one set of nodes and devices.
 
     `label_keys` are the node labels any pod may select by, `named` the nodes singled out by name, `resources` the
-    scalar resources anything asks for.
+    scalar resources anything asks for. `mixing`: tenants may share devices that do not keep them apart.
     """
 
     def __init__(
-        self, catalog: Catalog, resources: Iterable[str], label_keys: Iterable[str], named: Iterable[str]
+        self,
+        catalog: Catalog,
+        resources: Iterable[str],
+        label_keys: Iterable[str],
+        named: Iterable[str],
+        *,
+        mixing: bool = False,
     ) -> None:
         self.catalog = catalog
+        self.mixing = mixing
         self.resources = tuple(sorted(resources))
         self._index = {r: i for i, r in enumerate(self.resources)}
         self._label_keys = tuple(sorted(label_keys))
         self._named = frozenset(named)
         self._shapes: list[_Shape] = []
-        self._shape_ids: dict[PodTemplate | bytes, int] = {}
+        self._shape_ids: dict[tuple[bytes, Terms], int] = {}
+        self._asks: dict[bytes, int] = {}
         self._rules: dict[bytes, int] = {}
         self._classes: list[_Class] = []
         self._class_ids: dict[object, int] = {}
@@ -97,18 +110,26 @@ class Book:
 
     # --- interning -----------------------------------------------------------------------------------------------
 
-    def shape(self, template: PodTemplate) -> int:
-        """The number of a pod template; equal templates share it."""
-        key = to_json(template)
-        known = self._shape_ids.get(key)
+    def shape(self, template: PodTemplate, terms: Terms = ANY) -> int:
+        """The number of a pod template on these terms; equal templates share it, and terms only where they matter."""
+        text = to_json(template)
+        plain = self._asks.get(text)
+        if plain is None:
+            plain = self._asks[text] = self.catalog.ask(ask_of(template))
+        if plain:
+            tenant = "" if self.mixing else terms.tenant
+            terms = self.catalog.terms_that_matter(plain, Terms(tenant, strongest((terms.least, template.isolation))))
+        else:
+            terms = ANY
+        known = self._shape_ids.get((text, terms))
         if known is None:
-            known = self._shape_ids[key] = len(self._shapes)
-            self._shapes.append(self._new_shape(template))
+            known = self._shape_ids[text, terms] = len(self._shapes)
+            self._shapes.append(self._new_shape(template, plain, terms))
             self._options.append({})
             self._counts.append({})
         return known
 
-    def _new_shape(self, template: PodTemplate) -> _Shape:
+    def _new_shape(self, template: PodTemplate, plain: int, terms: Terms) -> _Shape:
         needs, missing = [], ""
         for resource, amount in template.requests:
             if resource in self._index:
@@ -116,13 +137,14 @@ class Book:
             elif amount:
                 missing = resource
         rule = to_json((template.node_selector, template.node_affinity, template.tolerations))
-        claims = ask_of(template)
         return _Shape(
             template=template,
             needs=tuple(needs),
             missing=missing,
             rule=self._rules.setdefault(rule, len(self._rules)),
-            ask=self.catalog.ask(claims) if claims else 0,
+            ask=plain if terms == ANY else self.catalog.ask(ask_of(template), terms),
+            plain=plain,
+            terms=terms,
         )
 
     def template(self, shape: int) -> PodTemplate:
@@ -290,15 +312,24 @@ class Book:
         return self.catalog.problem(ask) if ask else None
 
     def cause(self, sig: int, shape: int) -> str:
-        """The first thing a node in this state lacks for the shape: a barrier's name, a resource, or `devices`."""
-        asked, (cls, free, _) = self._shapes[shape], self._signatures[sig]
+        """The first thing a node in this state lacks for the shape: a barrier's name, a resource, or `devices`.
+
+        `tenants` where devices would do but for another tenant's work on them, `isolation` where they would but for
+        the isolation asked for.
+        """
+        asked, (cls, free, state) = self._shapes[shape], self._signatures[sig]
         if asked.missing:
             return asked.missing
         barrier = self._barrier(cls, shape)
         if barrier:
             return barrier
         short = [self.resources[i] for i, amount in asked.needs if free[i] < amount]
-        return short[0] if short else "devices"
+        return short[0] if short else self._devices_cause(cls, state, asked)
+
+    def _devices_cause(self, cls: int, state: int, asked: _Shape) -> str:
+        if asked.terms == ANY or not self.catalog.fits(self._classes[cls].kind, state, asked.plain):
+            return "devices"
+        return "tenants" if asked.terms.tenant else "isolation"
 
     def empty(self, sig: int) -> int:
         """The signature of the same node with nothing on it."""

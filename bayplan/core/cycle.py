@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bayplan.core import explain
 from bayplan.core.book import claims_asked
 from bayplan.core.fleet import Put
-from bayplan.core.needs import Members, Wanted, wanted
+from bayplan.core.needs import Members, Wanted, terms_of, wanted
 from bayplan.core.order import ORDERS
 from bayplan.core.place import Need, Placement
 from bayplan.core.preempt import Eviction, Preemption, Preemptor, Running
@@ -241,13 +241,14 @@ class Cycle:
             refused = self._misconfigured(workload, local.spec.cluster_queue)
             if refused is not None:
                 return refused
+        terms = terms_of(workload, self.snapshot)
         for pod_set in workload.pod_sets:
             for claim in pod_set.template.claims:
                 if claim.template is None and (not claim.claim or claim.claim not in self.held):
                     return Misconfigured(
                         f"spec.resourceClaims[{claim.name}]", "its ResourceClaim or template is not there"
                     )
-            problem = self.placer.book.problem(self.placer.book.shape(pod_set.template))
+            problem = self.placer.book.problem(self.placer.book.shape(pod_set.template, terms))
             if problem is not None:
                 return problem
         return None
@@ -293,7 +294,8 @@ class Cycle:
     def _wanted(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Wanted:
         """What is still to be placed of the workload."""
         pods = self.pods.get(workload.key, ())
-        return wanted(workload, pods, flavors, self.snapshot.flavors, self.placer.book, self.held)
+        terms = terms_of(workload, self.snapshot)
+        return wanted(workload, pods, flavors, self.snapshot.flavors, self.placer.book, self.held, terms)
 
     def _preempted(self, workload: Workload, queue: str, assignments: list[Assignment]) -> bool:
         """Ends others for the workload, or waits for those that are ending."""

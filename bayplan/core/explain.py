@@ -262,6 +262,10 @@ def _says_topology(reason: TopologyPlacementFailed) -> str:
 
 def _lacking(reason: TopologyPlacementFailed) -> str:
     words = {"devices": "lack free devices", "taint": "are tainted", "nodeSelector": "do not match its nodeSelector"}
+    words |= {
+        "tenants": "have room only beside another tenant's work",
+        "isolation": "have room only where less isolates it than asked",
+    }
     words |= {"affinity": "do not match its affinity", "notReady": "are not ready", "reserved": "are promised"}
     return ", ".join(f"{n} {words.get(cause, 'lack ' + cause)}" for cause, n in reason.lacking[:3])
 

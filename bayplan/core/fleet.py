@@ -81,7 +81,7 @@ class Occupancy:
         touched = other._move_pods(self._pods) | other._move_claims(self._claims)
         if "" in touched:
             allocations = other._claims_on.get("", {})
-            other.shared = self.book.catalog.start("", tuple(allocations[k] for k in sorted(allocations)))
+            other.shared = other._start("", allocations)
             other._settle(self.nodes)
         else:
             other._settle(touched)
@@ -115,11 +115,16 @@ class Occupancy:
             node = self.nodes.get(name)
             if node is None:
                 continue
-            held = self._claims_on.get(name, {})
-            self.taken[name] = catalog.start(name, tuple(held[k] for k in sorted(held)))
+            self.taken[name] = self._start(name, self._claims_on.get(name, {}))
             free = _free(node, self._pods_on.get(name, {}).values(), book)
             state = catalog.state(name, self.taken[name], self.shared)
             self.sigs[name] = book.signature(book.node_class(node), free, state)
+
+    def _start(self, owner: str, held: Mapping[str, AllocationResult]) -> Taken:
+        """What these claims take; whose a claim is, its namespace says."""
+        keys = sorted(held)
+        tenants = () if self.book.mixing else tuple(k.partition("/")[0] for k in keys)
+        return self.book.catalog.start(owner, tuple(held[k] for k in keys), tenants)
 
 
 class Fleet:

@@ -12,12 +12,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from bayplan.core.allocate import Terms
 from bayplan.core.book import Book
 from bayplan.core.place import Need
 from bayplan.core.quota import on_flavors
 from bayplan.model.device import AllocationResult
+from bayplan.model.isolation import strongest
 from bayplan.model.node import NodeSelector
 from bayplan.model.queue import ResourceFlavor
+from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Pod, PodClaim, PodSet, PodTemplate, Workload
 
 Members = tuple[Pod | None, ...]
@@ -40,6 +43,16 @@ class _Group(NamedTuple):
     members: list[Pod | None]
 
 
+def terms_of(workload: Workload, snapshot: Snapshot) -> Terms:
+    """On what terms a workload's pods take devices: its namespace is the tenant, its queues may demand isolation."""
+    local = snapshot.local_queues.get(f"{workload.namespace}/{workload.queue_name}")
+    name = local.spec.cluster_queue if local else ""
+    if workload.admission is not None:
+        name = workload.admission.cluster_queue
+    queue = snapshot.cluster_queues.get(name)
+    return Terms(workload.namespace, strongest(q.isolation for q in (local, queue) if q is not None))
+
+
 def wanted(
     workload: Workload,
     pods: Sequence[Pod],
@@ -47,6 +60,7 @@ def wanted(
     flavors: Mapping[str, ResourceFlavor],
     book: Book,
     held: Held,
+    terms: Terms,
 ) -> Wanted:
     """What is missing of `workload`, of which `pods` exist, under the flavors `assigned[pod set][resource]`."""
     needs: list[Need] = []
@@ -61,7 +75,7 @@ def wanted(
                 count = len(part.members)
                 chosen = tuple(pinned[:count]) if len(pinned) >= count else ()
                 del pinned[:count]
-                shape = book.shape(part.template)
+                shape = book.shape(part.template, terms)
                 needs.append(Need(pod_set.name, shape, count, pod_set.topology, chosen, part.near, follows))
                 members.append(tuple(part.members))
     return Wanted(tuple(needs), tuple(members))

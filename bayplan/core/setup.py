@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from bayplan.core.allocate import Catalog
 from bayplan.core.book import Book, ask_of
 from bayplan.core.fleet import Fleet, Occupancy, ranks
+from bayplan.core.needs import terms_of
 from bayplan.core.place import Placer
 from bayplan.core.score import SCORES
 from bayplan.core.topology import Forest
@@ -44,12 +45,14 @@ _sites: dict[tuple[object, ...], _Site] = {}
 
 def placer_for(snapshot: Snapshot, policy: Policy, asking: Iterable[Workload]) -> Placer:
     """A Placer over the snapshot for the workloads that ask. Raises ValueError for an unknown score."""
-    templates = [(s.count, s.template) for w in asking for s in w.pod_sets]
-    site = _site(snapshot, policy, tuple(t for _, t in templates))
+    asking = tuple(asking)
+    site = _site(snapshot, policy, tuple(s.template for w in asking for s in w.pod_sets))
     weights: dict[int, int] = {}
-    for count, template in templates:
-        shape = site.book.shape(template)
-        weights[shape] = weights.get(shape, 0) + count
+    for workload in asking:
+        terms = terms_of(workload, snapshot)
+        for pod_set in workload.pod_sets:
+            shape = site.book.shape(pod_set.template, terms)
+            weights[shape] = weights.get(shape, 0) + pod_set.count
     mix = tuple((weight, shape) for shape, weight in sorted(weights.items()))
     score = named(SCORES, "score", policy.score)(site.book, mix)
     return Placer(Fleet(site.occupancy, site.rank), site.forest, score)
@@ -64,7 +67,14 @@ def named(known: Mapping[str, T], what: str, name: str) -> T:
 
 def _site(snapshot: Snapshot, policy: Policy, templates: tuple[PodTemplate, ...]) -> _Site:
     objects = snapshot.nodes, snapshot.slices, snapshot.device_classes, snapshot.taint_rules, snapshot.topologies
-    key = (*map(id, objects), policy.features, policy.allocate, policy.levels, policy.seed)
+    key = (
+        *map(id, objects),
+        policy.features,
+        policy.allocate,
+        policy.levels,
+        policy.seed,
+        policy.share_between_tenants,
+    )
     keys, names = _selected_by(snapshot, templates)
     known = _sites.pop(key, None)
     catalog = _catalog(snapshot, policy) if known is None or known.book.size > SIGNATURES_MAX else known.catalog
@@ -100,7 +110,8 @@ def _new_site(
     keys: frozenset[str],
     names: frozenset[str],
 ) -> _Site:
-    book = Book(catalog, {r for n in snapshot.nodes.values() for r in n.allocatable}, keys, names)
+    resources = {r for n in snapshot.nodes.values() for r in n.allocatable}
+    book = Book(catalog, resources, keys, names, mixing=policy.share_between_tenants)
     rank = ranks(snapshot.nodes, policy.seed)
     forest = Forest(snapshot.topologies, policy, snapshot.nodes, rank)
     return _Site(objects, keys, names, catalog, catalog.epoch, book, rank, forest, Occupancy(snapshot, book))

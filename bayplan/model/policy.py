@@ -17,7 +17,8 @@ class Policy(Value, frozen=True):
     """`levels` are node label keys from the widest to the narrowest, used where no Kueue Topology names them.
 
     `order`, `score` and `allocate` name the functions that order workloads, rank nodes and choose devices.
-    `features` are the resource.k8s.io feature gates that are on.
+    `share_between_tenants` lets namespaces share a device that does not keep its users apart. `features` are the
+    resource.k8s.io feature gates that are on.
     """
 
     order: str = "priority"
@@ -25,6 +26,7 @@ class Policy(Value, frozen=True):
     allocate: str = "packed"
     levels: tuple[str, ...] = DEFAULT_LEVELS
     seed: int = 0
+    share_between_tenants: bool = False
     features: tuple[str, ...] = (
         "DRAAdminAccess",
         "DRAConsumableCapacity",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bayplan.model.base import Metadata, Noun
+from bayplan.model.isolation import Isolation
 from bayplan.model.node import Taint, Toleration
 from bayplan.model.quantity import Quantity
 
@@ -68,8 +69,11 @@ class ClusterQueueSpec(Noun, frozen=True):
 
 
 class ClusterQueue(Noun, frozen=True):
+    """`isolation` is the least it demands of its work, from its annotation."""
+
     metadata: Metadata
     spec: ClusterQueueSpec = ClusterQueueSpec()
+    isolation: Isolation = Isolation.NONE
 
 
 class CohortSpec(Noun, frozen=True):
@@ -89,8 +93,11 @@ class LocalQueueSpec(Noun, frozen=True):
 
 
 class LocalQueue(Noun, frozen=True):
+    """`isolation` is the least it demands of its work, from its annotation."""
+
     metadata: Metadata
     spec: LocalQueueSpec = LocalQueueSpec()
+    isolation: Isolation = Isolation.NONE
 
 
 class ResourceFlavorSpec(Noun, frozen=True):

@@ -76,7 +76,8 @@ class TopologyPlacementFailed(Reason, frozen=True, tag="TopologyPlacementFailed"
     `pods_needed` of `pod_set` were wanted in one `level` (empty = anywhere); the best domain, `domain`, holds
     `pods_best`. `ever` says whether one would hold them with nothing running; if none would, `pods_best` is what the
     best one would hold then. `lacking` counts the nodes turned down,
-    by cause (nodeSelector, taint, cpu, devices, …).
+    by cause (nodeSelector, taint, cpu, devices, …); `tenants` would have room but for another tenant's work on the same
+    device, `isolation` on devices that isolate less than asked.
     """
 
     pod_set: str

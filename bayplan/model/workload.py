@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bayplan.model.base import Value
 from bayplan.model.device import ResourceClaimSpec
+from bayplan.model.isolation import Isolation
 from bayplan.model.node import NodeSelector, Toleration
 
 Amounts = tuple[tuple[str, int], ...]
@@ -26,13 +27,14 @@ class PodClaim(Value, frozen=True):
 
 
 class PodTemplate(Value, frozen=True):
-    """What one pod asks of a node. Two pods with equal templates are one question."""
+    """What one pod asks of a node, `isolation` being the least it accepts. Equal templates are one question."""
 
     requests: Amounts = ()
     claims: tuple[PodClaim, ...] = ()
     node_selector: tuple[tuple[str, str], ...] = ()
     node_affinity: NodeSelector | None = None
     tolerations: tuple[Toleration, ...] = ()
+    isolation: Isolation = Isolation.NONE
 
 
 class TopologyRequest(Value, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan.model.base import Metadata, Noun
+from bayplan.model.isolation import ANNOTATION, Isolation
 from bayplan.wire.errors import Malformed
 from bayplan.wire.times import seconds
 
@@ -58,6 +59,18 @@ def whole(fields: Mapping[str, str], key: str, field_path: str) -> int | None:
     if not (text.isascii() and text.isdigit()):
         raise Malformed(f"{field_path}[{key}]", f"expected a whole number, got {text!r}")
     return int(text)
+
+
+def isolation(annotations: Mapping[str, str]) -> Isolation:
+    """The isolation an object's annotation asks for; none where it is absent. Raises Malformed."""
+    text = annotations.get(ANNOTATION, Isolation.NONE)
+    if text not in _CLASSES:
+        known = ", ".join(_CLASSES)
+        raise Malformed(f"metadata.annotations[{ANNOTATION}]", f"expected one of {known}, got {text!r}")
+    return Isolation(text)
+
+
+_CLASSES = tuple(Isolation)
 
 
 def key_of(source: Mapping[str, Any]) -> str:

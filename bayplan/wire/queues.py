@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from bayplan.model.base import Metadata
+from bayplan.model.isolation import Isolation
 from bayplan.model.queue import (
     ClusterQueue,
     Cohort,
@@ -14,7 +18,9 @@ from bayplan.model.queue import (
     Topology,
     WorkloadPriorityClass,
 )
-from bayplan.wire.read import Json, parsed, read
+from bayplan.wire.errors import Malformed
+from bayplan.wire.meta import isolation
+from bayplan.wire.read import Json, parsed, read, title
 
 _RENAMED = {"cohort": "cohortName", "parent": "parentName"}
 _FUNGIBILITY = {"Borrow": "MayStopSearch", "Preempt": "MayStopSearch"}
@@ -22,7 +28,9 @@ _FUNGIBILITY = {"Borrow": "MayStopSearch", "Preempt": "MayStopSearch"}
 
 def cluster_queue(source: bytes | Json) -> ClusterQueue:
     """Raises Malformed, as all of these."""
-    return read(_modern(parsed(source)), ClusterQueue)
+    obj = parsed(source)
+    found = read(_modern(obj), ClusterQueue)
+    return msgspec.structs.replace(found, isolation=_isolation(found.metadata, obj))
 
 
 def cohort(source: bytes | Json) -> Cohort:
@@ -30,7 +38,8 @@ def cohort(source: bytes | Json) -> Cohort:
 
 
 def local_queue(source: bytes | Json) -> LocalQueue:
-    return read(source, LocalQueue)
+    found = read(source, LocalQueue)
+    return msgspec.structs.replace(found, isolation=_isolation(found.metadata, source))
 
 
 def resource_flavor(source: bytes | Json) -> ResourceFlavor:
@@ -51,6 +60,13 @@ def priority_class(source: bytes | Json) -> PriorityClass:
 
 def namespace(source: bytes | Json) -> Namespace:
     return read(source, Namespace)
+
+
+def _isolation(metadata: Metadata, source: bytes | Json) -> Isolation:
+    try:
+        return isolation(metadata.annotations)
+    except Malformed as error:
+        raise error.of(title(parsed(source))) from error
 
 
 def _modern(obj: Json) -> Json:

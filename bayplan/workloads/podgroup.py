@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bayplan.model import codec
+from bayplan.model.isolation import ANNOTATION as ISOLATION
 from bayplan.wire.errors import Malformed
 from bayplan.wire.meta import whole
 from bayplan.wire.names import (
@@ -30,7 +31,7 @@ from bayplan.workloads.base import PodSetSource, at, count_at
 from bayplan.workloads.translate import declared_runtime, owner_reference, workload_name, workload_object
 
 # Of a pod's annotations, those that its pod set must keep to mean the same.
-_KEPT = (REQUIRED_TOPOLOGY, PREFERRED_TOPOLOGY, UNCONSTRAINED_TOPOLOGY)
+_KEPT = (REQUIRED_TOPOLOGY, PREFERRED_TOPOLOGY, UNCONSTRAINED_TOPOLOGY, ISOLATION)
 _EMPTY = Context()
 
 
@@ -46,6 +47,7 @@ def role(pod: PodObject) -> str:
     if labelled:
         return labelled
     asked = codec.to_json(pod_template(pod.spec, "", _EMPTY)) + codec.to_json(pod.spec.resource_claims)
+    asked += pod.metadata.annotations.get(ISOLATION, "").encode()
     return hashlib.sha256(asked).hexdigest()[:8]
 
 

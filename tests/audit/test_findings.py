@@ -11,6 +11,7 @@ from bayplan.model.device import (
     AllocationResult,
     CapacityRequirements,
     CELDeviceSelector,
+    DeviceAllocationConfiguration,
     DeviceConstraint,
     DeviceRequest,
     DeviceSelector,
@@ -19,8 +20,10 @@ from bayplan.model.device import (
     DeviceTaintRule,
     DeviceTaintRuleSpec,
     DeviceTaintSelector,
+    OpaqueDeviceConfiguration,
     ResourceSlice,
 )
+from bayplan.model.isolation import Isolation
 from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Taint
 from bayplan.model.plan import Evict, Hold, Place, Plan
 from bayplan.model.policy import Policy
@@ -69,6 +72,8 @@ ONE = _world(cluster("r1/a=8 r2/b=8", "one:4"), one="a")
 TWO = _world(cluster("a=8", "one:4 two:4"), one="a", two="a")
 NEW = _world(cluster("a=2", "new:1", running="old:1@a"), new="a")
 SERVICE = _world(cluster("a=1:a100share", "svc:4x12Gi", running="old:2x12Gi@a"), svc="a")
+SERVICES = _world(cluster("a=1:a100share", "one:12Gi two:12Gi"), one="a", two="a")
+QUEUED = _world(cluster("a=1:a100share", "svc:12Gi", queues="team=8"), svc="a")
 SMALL = _world(cluster("a=2:a100mig", "small:1g.10gb", running="old:3g.40gb@a"), small="a")
 BIG = _world(cluster("a=2:a100mig", "big:2x3g.40gb"), big="a")
 PLAIN = _world(cluster("a=4:plugin b=4:plugin", "job:2x2gpu"), job="a")
@@ -153,6 +158,39 @@ def _cycle(snapshot: Snapshot) -> Snapshot:
     ring = {"org": "all", "all": "org"}
     cohorts = {k: Cohort(metadata=Metadata(name=k), spec=CohortSpec(parent_name=v)) for k, v in ring.items()}
     return snapshot.replace(cohorts=cohorts)
+
+
+def _held_by_rival(snapshot: Snapshot) -> Snapshot:
+    """Running work belongs to another namespace."""
+    claims = {k.replace("default/", "rival/"): c for k, c in snapshot.claims.items()}
+    pods = {
+        k: change(p, claims=tuple((n, c.replace("default/", "rival/")) for n, c in p.claims))
+        for k, p in snapshot.pods.items()
+    }
+    return snapshot.replace(claims=claims, pods=pods)
+
+
+def _of_rival(name: str) -> Spoil:
+    """A workload, and the decision about it, belong to another namespace."""
+
+    def spoil(snapshot: Snapshot, made: Plan) -> tuple[Snapshot, Plan]:
+        theirs = change(snapshot.workloads[f"default/{name}"], namespace="rival")
+        workloads = {k: w for k, w in snapshot.workloads.items() if w.name != name} | {theirs.key: theirs}
+        return of(name, lambda d: change(d, workload=theirs.key))(snapshot.replace(workloads=workloads), made)
+
+    return spoil
+
+
+def _strict_queue(snapshot: Snapshot) -> Snapshot:
+    queues = {k: change(q, isolation=Isolation.HARDWARE) for k, q in snapshot.cluster_queues.items()}
+    return snapshot.replace(cluster_queues=queues)
+
+
+def _time_sliced(given: AllocationResult) -> AllocationResult:
+    opaque = OpaqueDeviceConfiguration(driver=DRIVER, parameters={"sharing": {"strategy": "TimeSlicing"}})
+    entry = DeviceAllocationConfiguration(source="FromClaim", opaque=opaque)
+    sliced: AllocationResult = change(given, devices=change(given.devices, config=(entry,)))
+    return sliced
 
 
 CASES: list[tuple[str, Snapshot, Plan, Spoil, type[Finding]]] = [
@@ -334,6 +372,36 @@ CASES: list[tuple[str, Snapshot, Plan, Spoil, type[Finding]]] = [
         *SERVICE,
         both(device("svc", 0, share_id="x"), device("svc", 1, share_id="x")),
         f.DeviceGivenTwice,
+    ),
+    (
+        "another tenant has a share of the card",
+        *SERVICE,
+        world(_held_by_rival),
+        f.TenantsMixed,
+    ),
+    (
+        "two tenants get shares of a card",
+        *SERVICES,
+        _of_rival("two"),
+        f.TenantsMixed,
+    ),
+    (
+        "a pod accepts no share",
+        *SERVICE,
+        template("svc", isolation=Isolation.HARDWARE),
+        f.IsolationTooWeak,
+    ),
+    (
+        "a pod accepts no time slicing",
+        *ONE,
+        both(template("one", isolation=Isolation.MEMORY_LIMIT), allocation("one", _time_sliced)),
+        f.IsolationTooWeak,
+    ),
+    (
+        "the queue demands isolation by hardware",
+        *QUEUED,
+        world(_strict_queue),
+        f.IsolationTooWeak,
     ),
     # Claims
     ("a pod's claim is not served", *ONE, pod("one", 0, claims=()), f.ClaimUnserved),

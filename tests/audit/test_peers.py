@@ -24,7 +24,7 @@ CASES = [c for c in shared_json(TABLE)["cases"] if c["expect"]["results"]] if (R
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c["id"])
 def test_agrees_with_upstream(case: dict[str, Any]) -> None:
-    policy = Policy(features=tuple(case["featureGates"]))
+    policy = Policy(features=tuple(case["featureGates"]), share_between_tenants=True)
     assert audit(_snapshot(case), policy, _plan(case)) == ()
 
 

@@ -1,5 +1,8 @@
 """Every fixture reads; older spellings read as the newer ones."""
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 import pytest
 import yaml
@@ -74,6 +77,17 @@ def test_older_device_api(reader, old: dict, new: dict) -> None:
     beta = {"apiVersion": "resource.k8s.io/v1beta1", **name, "spec": {**base, **old}}
     v1 = {"apiVersion": "resource.k8s.io/v1", **name, "spec": {**base, **new}}
     assert reader(beta) == reader(v1) == reader(msgspec.json.encode(beta))
+
+
+@pytest.mark.parametrize("read", [queues.cluster_queue, queues.local_queue], ids=["ClusterQueue", "LocalQueue"])
+def test_the_isolation_a_queue_demands_is_read_and_its_words_are_checked(read: Callable[[Any], Any]) -> None:
+    def annotated(word: str) -> dict[str, Any]:
+        return {"kind": "Queue", "metadata": {"name": "q", "annotations": {"bayplan.dev/isolation": word}}}
+
+    assert read(annotated("memory-limit")).isolation == "memory-limit"
+    assert read({"metadata": {"name": "q"}}).isolation == "none"
+    with pytest.raises(Malformed, match=r"Queue q: metadata.annotations\[bayplan.dev/isolation\]: expected one of"):
+        read(annotated("strong"))
 
 
 def test_v1beta1_cluster_queues_read_as_v1beta2() -> None:

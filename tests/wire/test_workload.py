@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bayplan.model import codec
 from bayplan.model.device import AllocationResult
+from bayplan.model.isolation import Isolation
 from bayplan.model.plan import Evict, Place
 from bayplan.model.queue import PriorityClass, WorkloadPriorityClass
 from bayplan.model.workload import PodSetAssignment
@@ -79,6 +80,21 @@ RUNTIMES = [
 @pytest.mark.parametrize(("metadata", "spec", "expected"), [r[1:] for r in RUNTIMES], ids=[r[0] for r in RUNTIMES])
 def test_run_time(metadata: dict, spec: dict, expected: int) -> None:
     assert workload(source(spec, **metadata), Context()).runtime_s == expected
+
+
+def test_the_isolation_a_pod_accepts_is_read_and_its_words_are_checked() -> None:
+    def annotated(word: str) -> dict:
+        template = TEMPLATE | {"metadata": {"annotations": {"bayplan.dev/isolation": word}}}
+        return source({"podSets": [{"name": "main", "count": 1, "template": template}]})
+
+    assert workload(annotated("hardware"), Context()).pod_sets[0].template.isolation is Isolation.HARDWARE
+    assert workload(source(), Context()).pod_sets[0].template.isolation is Isolation.NONE
+    message = (
+        r"Workload ml/w: spec.podSets\[0\].template.metadata.annotations\[bayplan.dev/isolation\]: "
+        "expected one of hardware, memory-limit, none, got 'strong'"
+    )
+    with pytest.raises(Malformed, match=message):
+        workload(annotated("strong"), Context())
 
 
 def test_pods_that_ended_for_good_are_no_longer_asked_for() -> None:

@@ -11,7 +11,19 @@ from bayplan.core.allocate.board import Verdict
 from bayplan.core.allocate.catalog import Catalog, Fit
 from bayplan.core.allocate.figures import NO_WORTH, Misfit, Worth
 from bayplan.core.allocate.inventory import Taken
-from bayplan.core.allocate.isolation import Isolation
+from bayplan.core.allocate.isolation import ANY, Terms
 from bayplan.core.allocate.single import Answer, allocate
 
-__all__ = ["NO_WORTH", "Answer", "Catalog", "Fit", "Isolation", "Misfit", "Taken", "Verdict", "Worth", "allocate"]
+__all__ = [
+    "ANY",
+    "NO_WORTH",
+    "Answer",
+    "Catalog",
+    "Fit",
+    "Misfit",
+    "Taken",
+    "Terms",
+    "Verdict",
+    "Worth",
+    "allocate",
+]

@@ -7,12 +7,13 @@ tolerations, capacity) does not depend on what is taken, so it is worked out onc
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bayplan.core.allocate.capacity import Amounts, consumed
 from bayplan.core.allocate.components import Template
 from bayplan.core.allocate.constraints import Constraint, Values, lookup, values_of
 from bayplan.core.allocate.gates import Gates
+from bayplan.core.allocate.isolation import of_device
 from bayplan.core.allocate.selectors import Matcher, SelectorError
 from bayplan.model.codec import to_json
 from bayplan.model.device import (
@@ -24,6 +25,7 @@ from bayplan.model.device import (
     ExactDeviceRequest,
     ResourceClaimSpec,
 )
+from bayplan.model.isolation import Isolation
 
 MAX_DEVICES = 32
 """Devices one claim may hold (resource.k8s.io/v1 AllocationResultsMaxSize)."""
@@ -47,11 +49,25 @@ class Unservable(Exception):
 
 
 class Grant(NamedTuple):
-    """What a template gives a need: `amounts` of its capacity (empty unless shared), `values` per constraint."""
+    """What a template gives a need: `amounts` of its capacity (empty unless shared), `values` per constraint.
+
+    `tenant` is the need's where users of the device are not kept apart, else 0.
+    """
 
     amounts: Amounts
     units: tuple[int, ...]
     values: tuple[Values | None, ...]
+    tenant: int
+
+
+class Whose(NamedTuple):
+    """For whom something is asked (0 = nobody minds), and the least isolation that is accepted."""
+
+    tenant: int = 0
+    least: Isolation = Isolation.NONE
+
+
+FOR_ANYONE = Whose()
 
 
 class Need:
@@ -71,8 +87,10 @@ class Need:
         "key",
         "matcher",
         "name",
+        "parameters",
         "parts",
         "spec",
+        "whose",
     )
 
     def __init__(
@@ -83,6 +101,8 @@ class Need:
         matcher: Matcher,
         constraints: tuple[tuple[int, Constraint], ...],
         grants: dict[Hashable, dict[int, Grant | SelectorError | None]],
+        whose: Whose,
+        parameters: tuple[tuple[str, Any], ...],
     ) -> None:
         self.claim = claim
         self.name = name
@@ -93,8 +113,11 @@ class Need:
         self.every = spec.allocation_mode == "All"
         self.count = spec.count
         self.admin = isinstance(spec, ExactDeviceRequest) and spec.admin_access
-        wish = (spec.device_class_name, spec.selectors, spec.tolerations, spec.capacity, self.admin)
-        self.key: Hashable = (to_json(wish), tuple((c.attribute, c.distinct) for c in self.parts))
+        self.whose = FOR_ANYONE if self.admin else whose
+        self.parameters = parameters
+        config = parameters if self.whose.least is not Isolation.NONE else ()
+        wish = (spec.device_class_name, spec.selectors, spec.tolerations, spec.capacity, self.admin, config)
+        self.key: Hashable = (to_json(wish), tuple((c.attribute, c.distinct) for c in self.parts), self.whose)
         self._grants = grants.setdefault(self.key, {})
 
     def selects(self, template: Template, gates: Gates) -> bool:
@@ -124,10 +147,20 @@ class Need:
             return None
         if not template.shareable:
             amounts = ()
+        least = self.whose.least
+        if least is not Isolation.NONE and not self.isolation(template).satisfies(least):
+            return None
         found = tuple(
             values_of(lookup(template.driver, template.device, c.attribute), lists=gates.lists) for c in self.parts
         )
-        return Grant(amounts, tuple(a.nano for a in amounts), found)
+        units = tuple(a.nano for a in amounts)
+        return Grant(amounts, units, found, self.whose.tenant if template.meets(units) else 0)
+
+    def isolation(self, template: Template) -> Isolation:
+        """What would keep the need's user of such a device from others, the claim's configuration included."""
+        parameters = (p for d, p in self.parameters if d == template.driver)
+        consumed = dict(zip(template.names, self.amounts(template) or (), strict=False))
+        return of_device(template.device, parameters, template.driver, consumed)
 
     def amounts(self, template: Template) -> Amounts | None:
         """What one share would take of each capacity; None when the device cannot serve that."""
@@ -179,6 +212,7 @@ def compile_ask(
     names: tuple[str, ...],
     classes: Mapping[str, DeviceClass],
     gates: Gates,
+    whose: Whose = FOR_ANYONE,
 ) -> Ask:
     """The claims as a question; `names` are for messages. Raises Unservable."""
     constraints: list[Constraint] = []
@@ -194,7 +228,7 @@ def compile_ask(
         ]
         numbered = tuple(enumerate(constraints))[first:]
         for request in spec.devices.requests:
-            wants.append(_alternatives(index, name, request, numbered, classes, gates, grants))
+            wants.append(_alternatives(index, name, request, numbered, classes, gates, grants, spec, whose))
         for i, (_, given) in enumerate(numbered):
             if not given.attribute or (given.distinct and not gates.consumable):
                 raise Unservable(f"claim {name}, constraint #{i}: empty constraint (unsupported constraint type?)")
@@ -209,6 +243,8 @@ def _alternatives(
     classes: Mapping[str, DeviceClass],
     gates: Gates,
     grants: dict[Hashable, dict[int, Grant | SelectorError | None]],
+    asked: ResourceClaimSpec,
+    whose: Whose,
 ) -> tuple[Need, ...]:
     where = f"claim {claim}, request {request.name}"
     if request.first_available and not gates.prioritized_list:
@@ -232,8 +268,16 @@ def _alternatives(
         _validate(f"claim {claim}, request {own}", name, spec, classes, gates)
         matcher = Matcher(spec.device_class_name, classes[spec.device_class_name].spec.selectors, claim, spec.selectors)
         bound = tuple((i, c) for i, c in constraints if c.covers(request.name, name))
-        needs.append(Need(index, name, spec, matcher, bound, grants))
+        parameters = _parameters(name, asked, classes[spec.device_class_name])
+        needs.append(Need(index, name, spec, matcher, bound, grants, whose, parameters))
     return tuple(needs)
+
+
+def _parameters(request: str, asked: ResourceClaimSpec, known: DeviceClass) -> tuple[tuple[str, Any], ...]:
+    """The drivers' parameters that go with a request, of its class and of its claim."""
+    names = (request, request.partition("/")[0])
+    own = (c.opaque for c in asked.devices.config if not c.requests or any(n in c.requests for n in names))
+    return tuple((o.driver, o.parameters) for o in (*(c.opaque for c in known.spec.config), *own) if o is not None)
 
 
 def _validate(

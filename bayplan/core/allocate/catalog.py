@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bayplan.core.allocate import figures, objective
-from bayplan.core.allocate.asks import Ask
+from bayplan.core.allocate.asks import Ask, Whose
 from bayplan.core.allocate.board import AllocationError, Board, Choice, Slot, Verdict
 from bayplan.core.allocate.components import Machines, Reads
 from bayplan.core.allocate.figures import NO_WORTH, Misfit, Worth
 from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
 from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken
+from bayplan.core.allocate.isolation import ANY, Terms
 from bayplan.core.allocate.offers import Offers
 from bayplan.core.allocate.packing import solve
 from bayplan.core.allocate.pools import Pools
@@ -27,6 +28,7 @@ from bayplan.core.allocate.result import Given, allocation, share_id
 from bayplan.core.allocate.search import DEFAULT_BUDGET
 from bayplan.core.allocate.selectors import Matcher, SelectorError
 from bayplan.model.device import AllocationResult, DeviceClass, DeviceTaintRule, ResourceClaimSpec, ResourceSlice
+from bayplan.model.isolation import Isolation, weakest
 from bayplan.model.node import Node
 from bayplan.model.reason import DevicesNotFound
 
@@ -134,6 +136,8 @@ class Catalog:
         self._counts: dict[tuple[int, int, int], int] = {}
         self._undecided: set[tuple[int, int, int]] = set()
         self._unmatched: dict[int, DevicesNotFound | None] = {}
+        self._tenants: dict[str, int] = {"": 0}
+        self._softest: dict[int, tuple[Isolation, bool]] = {}
 
     @property
     def _inventory(self) -> Inventory:
@@ -144,9 +148,9 @@ class Catalog:
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def ask(self, claims: tuple[ResourceClaimSpec, ...]) -> int:
+    def ask(self, claims: tuple[ResourceClaimSpec, ...], terms: Terms = ANY) -> int:
         """The number of the question "allocate all these claims for one pod"; 0 for none. May raise `epoch`."""
-        number = self._questions.number(claims)
+        number = self._questions.number(claims, Whose(self._tenant(terms.tenant), terms.least))
         if number not in self._needed_epoch:
             self._needed_epoch[number] = self._admit(self._questions[number].ask)
         return number
@@ -167,6 +171,31 @@ class Catalog:
         self._unmatched.clear()
         self.epoch += 1
         return self.epoch
+
+    def _tenant(self, name: str) -> int:
+        return self._tenants.setdefault(name, len(self._tenants))
+
+    def terms_that_matter(self, ask: int, terms: Terms) -> Terms:
+        """The terms as far as they make a difference to an ask that was made without any.
+
+        Whole GPUs and partitions keep their users apart, so whoever asks for them asks the same.
+        """
+        if terms == ANY or self._questions[ask].ask is None:
+            return ANY
+        if ask not in self._softest:
+            self._softest[ask] = self._find_softest(ask)
+        softest, open_plan = self._softest[ask]
+        if not softest.satisfies(terms.least):
+            return Terms("", terms.least)
+        return Terms(terms.tenant if open_plan else "", Isolation.NONE)
+
+    def _find_softest(self, ask: int) -> tuple[Isolation, bool]:
+        """The weakest isolation among devices that could serve the ask, and whether tenants could meet on one."""
+        asked = self._questions[ask].ask
+        assert asked is not None
+        needs = [n for want in asked.wants for n in want if not n.admin]
+        able = [(n, t, g) for t in self._inventory.templates() for n in needs if (g := self._offers.grant(n, t))]
+        return weakest(n.isolation(t) for n, t, _ in able), any(t.meets(g.units) for _, t, g in able)
 
     def problem(self, ask: int) -> DevicesNotFound | None:
         """Why the ask can never be served by this fleet: class missing, expression that fails, nothing that matches."""
@@ -206,9 +235,12 @@ class Catalog:
             self._kinds.append(_Kind(site, self.epoch))
         return known
 
-    def start(self, node: str, allocations: Sequence[AllocationResult]) -> Taken:
-        """What these allocations take of the node's own devices, or (`""`) of those several nodes may reach."""
-        return self._inventory.start(node, allocations, self.epoch)
+    def start(self, node: str, allocations: Sequence[AllocationResult], tenants: Sequence[str] = ()) -> Taken:
+        """What these allocations take of the node's own devices, or (`""`) of those several nodes may reach.
+
+        `tenants` says whose each allocation is, where tenants are to be kept apart.
+        """
+        return self._inventory.start(node, allocations, self.epoch, [self._tenant(t) for t in tenants])
 
     def state(self, node: str, taken: Taken, shared: Taken) -> int:
         """The state: what is free up to renaming of equal GPUs."""
@@ -301,7 +333,8 @@ class Catalog:
         states = [s.state for s in board.slots]
         for choice in choices:
             if not choice.need.admin:
-                after = self._machines.move(states[choice.slot], choice.device, choice.grant.units)
+                grant = choice.grant
+                after = self._machines.move(states[choice.slot], choice.device, grant.units, grant.tenant)
                 assert after is not None, "the search chose a device that does not fit"
                 states[choice.slot] = after
         touched = sorted({c.slot for c in choices})
@@ -359,7 +392,8 @@ class Catalog:
                 share = _fresh(seed, published.id, made | {h.share_id for h in held})
                 made.add(share)
             if not choice.need.admin:
-                held.append(Holding(choice.device, share, choice.grant.units if share else None))
+                units = choice.grant.units if share else None
+                held.append(Holding(choice.device, share, units, choice.grant.tenant))
                 changes[owner, index] = held
             given.setdefault(choice.need.claim, []).append(Given(choice.need, published, choice.grant.amounts, share))
         asked = self._questions[fit.ask].ask

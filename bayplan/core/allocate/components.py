@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from bayplan.core.allocate.gates import Gates
+from bayplan.core.allocate.isolation import of_device
 from bayplan.core.allocate.pools import Published
 from bayplan.core.allocate.selectors import unsupported, view
 from bayplan.model.device import CounterSet, Device
+from bayplan.model.isolation import Isolation
 
 Units = tuple[int, ...]
 Cost = tuple[tuple[int, int], ...]
@@ -29,20 +31,32 @@ PARTITIONS_MAX = 40
 """Devices that a GPU is cut into at most (MIG: 26). What has more is no GPU, and not worth the finer treatment."""
 
 
-class Template:
-    """Devices that no question in play can tell apart; `device` is one of them."""
+MIXED = -1
+"""The tenant of a device that several tenants share: nobody else may join them."""
 
-    __slots__ = ("broken", "device", "driver", "id", "limits", "names", "shareable", "view")
+
+class Template:
+    """Devices that no question in play can tell apart; `device` is one of them.
+
+    `open_plan` says that nothing keeps the users of a shareable device apart, so that they should be of one tenant.
+    """
+
+    __slots__ = ("broken", "device", "driver", "id", "limits", "names", "open_plan", "shareable", "view")
 
     def __init__(self, id: int, driver: str, device: Device, gates: Gates) -> None:
         self.id = id
         self.driver = driver
         self.device = device
         self.shareable = device.allow_multiple_allocations and gates.consumable
+        self.open_plan = self.shareable and of_device(device, driver=driver) is Isolation.NONE
         self.names = tuple(sorted(device.capacity))
         self.limits: Units = tuple(device.capacity[n].value.nano for n in self.names) if self.shareable else ()
         self.broken = unsupported(device, gates)
         self.view = view(driver, device, self.broken)
+
+    def meets(self, units: Units) -> bool:
+        """Whether who has a share of this size may meet others on the device, with nothing to keep them apart."""
+        return self.open_plan and any(u < most for u, most in zip(units, self.limits, strict=True))
 
 
 class Kind:
@@ -90,19 +104,29 @@ class State:
     """What is left of a component.
 
     `busy` marks exclusive devices that are taken though counters would still allow them; `used` holds, per shareable
-    device, what its shares take, or None without shares.
+    device, what its shares take, or None without shares. `tenants` says whose each device is (0 = nobody's) where that
+    matters, and is empty where it does not.
     """
 
-    __slots__ = ("_open", "busy", "id", "kind", "memo", "moves", "remaining", "used")
+    __slots__ = ("_open", "busy", "id", "kind", "memo", "moves", "remaining", "tenants", "used")
 
-    def __init__(self, id: int, kind: Kind, remaining: Units, busy: int, used: tuple[Units | None, ...]) -> None:
+    def __init__(
+        self,
+        id: int,
+        kind: Kind,
+        remaining: Units,
+        busy: int,
+        used: tuple[Units | None, ...],
+        tenants: tuple[int, ...] = (),
+    ) -> None:
         self.id = id
         self.kind = kind
         self.remaining = remaining
         self.busy = busy
         self.used = used
+        self.tenants = tenants
         self._open = -1
-        self.moves: dict[tuple[int, Units], State | None] = {}
+        self.moves: dict[tuple[int, Units, int], State | None] = {}
         self.memo: dict[Hashable, object] = {}
 
     def is_open(self, device: int) -> bool:
@@ -195,44 +219,58 @@ class Machines:
             names = self._names[driver] = frozenset(n for path in self.reads for n in _spellings(driver, path))
         return frozenset(item for item in device.attributes.items() if item[0] in names)
 
-    def state(self, kind: Kind, remaining: Units, busy: int, used: tuple[Units | None, ...]) -> State:
+    def state(
+        self,
+        kind: Kind,
+        remaining: Units,
+        busy: int,
+        used: tuple[Units | None, ...],
+        tenants: tuple[int, ...] = (),
+    ) -> State:
         """The interned state. Devices that counters rule out anyway are not marked busy: that makes states alike."""
         if kind.limits and len(kind.costs) <= PARTITIONS_MAX:
             for i in range(busy.bit_length()):
                 exclusive = busy >> i & 1 and not kind.templates[i].shareable
                 if exclusive and any(remaining[c] < amount for c, amount in kind.costs[i]):
                     busy &= ~(1 << i)
-        key = (kind.id, remaining, busy, used)
+        key = (kind.id, remaining, busy, used, tenants)
         known = self._states.get(key)
         if known is None:
-            known = self._states[key] = State(len(self.states) + 1, kind, remaining, busy, used)
+            known = self._states[key] = State(len(self.states) + 1, kind, remaining, busy, used, tenants)
             self.states.append(known)
         return known
 
-    def move(self, state: State, device: int, amounts: Units) -> State | None:
-        """The state after one more allocation of a device; None if it does not fit."""
-        key = (device, amounts)
+    def move(self, state: State, device: int, amounts: Units, tenant: int = 0) -> State | None:
+        """The state after one more allocation of a device, for a tenant where that matters; None if it does not fit."""
+        key = (device, amounts, tenant)
         if key in state.moves:
             return state.moves[key]
-        after = state.moves[key] = self._moved(state, device, amounts) if self.fits(state, device, amounts) else None
+        fits = self.fits(state, device, amounts, tenant)
+        after = state.moves[key] = self._moved(state, device, amounts, tenant) if fits else None
         return after
 
-    def fits(self, state: State, device: int, amounts: Units) -> bool:
+    def fits(self, state: State, device: int, amounts: Units, tenant: int = 0) -> bool:
         """Whether one more allocation of a device fits."""
         template, used = state.kind.templates[device], state.used[device]
-        if not state.is_open(device):
+        if not state.is_open(device) or (tenant and state.tenants and state.tenants[device] not in (0, tenant)):
             return False
         if not template.shareable:
             return True
         before = (0,) * len(amounts) if used is None else used
         return all(u + a <= most for u, a, most in zip(before, amounts, template.limits, strict=True))
 
-    def forced(self, kind: Kind, holdings: Iterable[tuple[int, Units | None]]) -> State:
-        """The state with these devices taken, whether they fit or not. Shares without amounts take everything."""
+    def forced(self, kind: Kind, holdings: Iterable[tuple[int, Units | None, int]]) -> State:
+        """The state with these devices taken, for these tenants, whether they fit or not.
+
+        Shares without amounts take everything.
+        """
         state = kind.root
         busy, used, remaining = 0, list(state.used), list(state.remaining)
-        for device, amounts in holdings:
+        tenants = state.tenants
+        for device, amounts, tenant in holdings:
             template = kind.templates[device]
+            if tenant:
+                tenants = _joined(kind, tenants, device, tenant)
             first = used[device] is None and not busy >> device & 1
             if amounts is None or not template.shareable:
                 busy |= 1 << device
@@ -242,9 +280,9 @@ class Machines:
             if first:
                 for c, amount in kind.costs[device]:
                     remaining[c] -= amount
-        return self.state(kind, tuple(remaining), busy, tuple(used))
+        return self.state(kind, tuple(remaining), busy, tuple(used), tenants)
 
-    def _moved(self, state: State, device: int, amounts: Units) -> State:
+    def _moved(self, state: State, device: int, amounts: Units, tenant: int) -> State:
         kind, used = state.kind, state.used
         before = used[device]
         remaining = state.remaining
@@ -254,9 +292,17 @@ class Machines:
                 left[c] -= amount
             remaining = tuple(left)
         if not kind.templates[device].shareable:
-            return self.state(kind, remaining, state.busy | 1 << device, used)
+            return self.state(kind, remaining, state.busy | 1 << device, used, state.tenants)
         now = amounts if before is None else tuple(u + a for u, a in zip(before, amounts, strict=True))
-        return self.state(kind, remaining, state.busy, (*used[:device], now, *used[device + 1 :]))
+        tenants = _joined(kind, state.tenants, device, tenant) if tenant else state.tenants
+        return self.state(kind, remaining, state.busy, (*used[:device], now, *used[device + 1 :]), tenants)
+
+
+def _joined(kind: Kind, tenants: tuple[int, ...], device: int, tenant: int) -> tuple[int, ...]:
+    """Whose the devices are once this tenant has a share of one."""
+    before = tenants or (0,) * len(kind.costs)
+    now = tenant if before[device] in (0, tenant) else MIXED
+    return (*before[:device], now, *before[device + 1 :])
 
 
 class Component:

@@ -6,7 +6,8 @@ it. What is held is exact and by name; which state that makes a component is wor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 from bayplan.core.allocate.components import Component, Machines, State, Template, split
@@ -16,11 +17,15 @@ from bayplan.model.node import Node
 
 
 class Holding(NamedTuple):
-    """One allocation of a device: `units` of its capacity for a share, None for the whole device."""
+    """One allocation of a device: `units` of its capacity for a share, None for the whole device.
+
+    `tenant` is the catalogue's number of who has it, 0 where nobody asked.
+    """
 
     device: int
     share_id: str
     units: tuple[int, ...] | None
+    tenant: int = 0
 
 
 class Taken:
@@ -116,19 +121,26 @@ class Inventory:
         kinds = {c.kind.id: c.kind for owned in self.components.values() for c in owned}
         return list({t.id: t for kind in kinds.values() for t in kind.templates}.values())
 
-    def holdings(self, owner: str, allocations: Iterable[AllocationResult]) -> dict[int, list[Holding]]:
-        """What these allocations hold of the owner's components; admin access holds nothing."""
+    def holdings(
+        self, owner: str, allocations: Iterable[AllocationResult], tenants: Iterable[int] = repeat(0)
+    ) -> dict[int, list[Holding]]:
+        """What these allocations, of these tenants, hold of the owner's components; admin access holds nothing."""
         found: dict[int, list[Holding]] = {}
-        for result in (r for a in allocations for r in a.devices.results if not r.admin_access):
-            for whose, index, device in self._where.get((result.driver, result.pool, result.device), ()):
-                if whose == owner:
-                    component = self.components[owner][index]
-                    found.setdefault(index, []).append(_holding(component, device, result))
+        for allocation, tenant in zip(allocations, tenants, strict=False):
+            for result in allocation.devices.results:
+                if result.admin_access:
+                    continue
+                for whose, index, device in self._where.get((result.driver, result.pool, result.device), ()):
+                    if whose == owner:
+                        component = self.components[owner][index]
+                        found.setdefault(index, []).append(_holding(component, device, result, tenant))
         return found
 
-    def start(self, owner: str, allocations: Iterable[AllocationResult], epoch: int) -> Taken:
-        """What these allocations take of the owner's components."""
-        held = self.holdings(owner, allocations)
+    def start(
+        self, owner: str, allocations: Iterable[AllocationResult], epoch: int, tenants: Sequence[int] = ()
+    ) -> Taken:
+        """What these allocations, of these tenants if it is known, take of the owner's components."""
+        held = self.holdings(owner, allocations, tenants or repeat(0))
         count = len(self.components.get(owner, ()))
         return self.taken(owner, tuple(tuple(sorted(held.get(i, ()), key=by_device)) for i in range(count)), epoch)
 
@@ -163,26 +175,28 @@ class Inventory:
         for index, freed in self.holdings(taken.owner, allocations).items():
             held = changes[taken.owner, index] = list(taken.held[index])
             for holding in freed:
-                if holding in held:
-                    held.remove(holding)
+                at = next((i for i, known in enumerate(held) if known[:3] == holding[:3]), -1)
+                if at >= 0:
+                    del held[at]
         return self.changed(taken, changes)
 
     def settled(self, component: Component, holdings: tuple[Holding, ...]) -> State:
         """The state a component is in when these are held."""
-        return self._machines.forced(component.kind, [(h.device, h.units) for h in holdings])
+        return self._machines.forced(component.kind, [(h.device, h.units, h.tenant) for h in holdings])
 
 
 def by_device(holding: Holding) -> tuple[int, str]:
     return holding.device, holding.share_id
 
 
-def _holding(component: Component, device: int, result: DeviceRequestAllocationResult) -> Holding:
+def _holding(component: Component, device: int, result: DeviceRequestAllocationResult, tenant: int) -> Holding:
+    template = component.kind.templates[device]
     shared = bool(result.share_id or result.consumed_capacity)
     if not shared:
         return Holding(device, "", None)
-    names = component.kind.templates[device].names
     amounts = result.consumed_capacity
-    return Holding(device, result.share_id, tuple(amounts[n].nano if n in amounts else 0 for n in names))
+    units = tuple(amounts[n].nano if n in amounts else 0 for n in template.names)
+    return Holding(device, result.share_id, units, tenant if template.meets(units) else 0)
 
 
 def _owner(members: tuple[Published, ...]) -> str:

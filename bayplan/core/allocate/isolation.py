@@ -2,46 +2,55 @@
 
 `hardware`: a MIG instance, an AMD partition, an SR-IOV function, or a device nobody else can have. `memory-limit`: MPS
 with a memory limit; faults and bandwidth are shared. `none`: time slicing, and shares of a consumable device, which
-only the scheduler's accounts keep apart.
+only the scheduler's accounts keep apart. Users of CPUs and network interfaces are kept apart by the kernel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from bayplan.core.allocate.pools import DeviceId
 from bayplan.model.device import AllocationResult, Device
+from bayplan.model.isolation import Isolation, weakest
+from bayplan.model.quantity import Quantity
 
 
-class Isolation(StrEnum):
-    """Strongest first."""
+class Terms(NamedTuple):
+    """On what terms a pod takes devices: for whom ("" = nobody minds), and the least isolation it accepts."""
 
-    HARDWARE = "hardware"
-    MEMORY_LIMIT = "memory-limit"
-    NONE = "none"
+    tenant: str = ""
+    least: Isolation = Isolation.NONE
 
-    def satisfies(self, least: Isolation) -> bool:
-        """Whether it is at least as strong."""
-        order = list(Isolation)
-        return order.index(self) <= order.index(least)
 
+ANY = Terms()
+NOTHING: Mapping[str, Quantity] = {}
 
 PARTITION_TYPES = ("mig", "amdgpu-partition", "vf")
-"""`type` attributes of devices that the hardware cuts out of a GPU."""
+"""`type` attributes of devices that the hardware cuts out of a GPU, or cuts a GPU into."""
+
+KERNEL_DRIVERS = ("dra.cpu", "dra.memory", "dra.net")
+"""Drivers of what the kernel shares out by itself: cpusets, memory limits, traffic control."""
 
 
-def of_device(device: Device, parameters: Iterable[Any] = ()) -> Isolation:
-    """The isolation of one allocation of a device under these opaque driver parameters (`sharing` as NVIDIA has it)."""
-    found = Isolation.NONE if device.allow_multiple_allocations else Isolation.HARDWARE
-    if _is_partition(device):
-        found = Isolation.HARDWARE
+def of_device(
+    device: Device,
+    parameters: Iterable[Any] = (),
+    driver: str = "",
+    consumed: Mapping[str, Quantity] = NOTHING,
+) -> Isolation:
+    """The isolation of one allocation of a device under these opaque driver parameters (`sharing` as NVIDIA has it).
+
+    A share that `consumed` all there is of a device has it alone.
+    """
+    found = [Isolation.HARDWARE]
+    if device.allow_multiple_allocations and not _is_partition(device) and not _is_all(device, consumed):
+        found.append(Isolation.MEMORY_LIMIT if driver in KERNEL_DRIVERS else Isolation.NONE)
     for given in parameters:
         sharing = given.get("sharing") if isinstance(given, Mapping) else None
         if isinstance(sharing, Mapping):
-            found = _weaker(found, _of_sharing(sharing))
-    return found
+            found.append(_of_sharing(sharing))
+    return weakest(found)
 
 
 def of_allocation(allocation: AllocationResult, devices: Mapping[DeviceId, Device]) -> Isolation:
@@ -59,13 +68,17 @@ def of_allocation(allocation: AllocationResult, devices: Mapping[DeviceId, Devic
             and entry.opaque.driver == result.driver
             and (not entry.requests or any(n in entry.requests for n in names))
         ]
-        found = _weaker(found, of_device(device, parameters))
+        found = weakest((found, of_device(device, parameters, result.driver, result.consumed_capacity)))
     return found
 
 
 def _is_partition(device: Device) -> bool:
     kind = device.attributes.get("type")
     return kind is not None and kind.string in PARTITION_TYPES
+
+
+def _is_all(device: Device, consumed: Mapping[str, Quantity]) -> bool:
+    return bool(consumed) and all(n in consumed and consumed[n] >= c.value for n, c in device.capacity.items())
 
 
 def _of_sharing(sharing: Mapping[str, Any]) -> Isolation:
@@ -76,7 +89,3 @@ def _of_sharing(sharing: Mapping[str, Any]) -> Isolation:
         limited = isinstance(config, Mapping) and any(config.get(name) for name in limits)
         return Isolation.MEMORY_LIMIT if limited else Isolation.NONE
     return Isolation.NONE if strategy == "TimeSlicing" else Isolation.HARDWARE
-
-
-def _weaker(one: Isolation, other: Isolation) -> Isolation:
-    return other if one.satisfies(other) else one

@@ -48,7 +48,7 @@ class Offers:
             grant = self.grant(need, template)
             if grant is None:
                 continue
-            after = state if need.admin else self.machines.move(state, device, grant.units)
+            after = state if need.admin else self.machines.move(state, device, grant.units, grant.tenant)
             if after is not None:
                 alike = (after.id, template.id, device if need.admin or template.shareable else 0)
                 if alike not in found:

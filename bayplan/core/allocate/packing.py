@@ -65,7 +65,8 @@ def _rank(machines: Machines, board: Board, choices: Sequence[Choice]) -> Rank:
     stranded = opened = lost = 0
     for choice in choices:
         before = states[choice.slot]
-        after = before if choice.need.admin else machines.move(before, choice.device, choice.grant.units)
+        grant = choice.grant
+        after = before if choice.need.admin else machines.move(before, choice.device, grant.units, grant.tenant)
         if after is None:
             continue
         cost = score(machines, before, after)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from bayplan.core.allocate.asks import MAX_DEVICES, Ask, Need, Unservable, compile_ask
+from bayplan.core.allocate.asks import FOR_ANYONE, MAX_DEVICES, Ask, Need, Unservable, Whose, compile_ask
 from bayplan.core.allocate.components import Template
 from bayplan.core.allocate.gates import Gates
 from bayplan.core.allocate.selectors import SelectorError
@@ -26,24 +26,26 @@ class Questions:
 
     def __init__(self, classes: Mapping[str, DeviceClass], gates: Gates) -> None:
         self._classes, self._gates = classes, gates
-        self._ids: dict[bytes, int] = {to_json(()): 0}
+        self._ids: dict[tuple[bytes, Whose], int] = {}
         self._all = [Question(None, None)]
 
     def __getitem__(self, ask: int) -> Question:
         return self._all[ask]
 
-    def number(self, claims: tuple[ResourceClaimSpec, ...]) -> int:
-        key = to_json(claims)
+    def number(self, claims: tuple[ResourceClaimSpec, ...], whose: Whose = FOR_ANYONE) -> int:
+        if not claims:
+            return 0
+        key = to_json(claims), whose
         known = self._ids.get(key)
         if known is None:
             known = self._ids[key] = len(self._all)
-            self._all.append(self._compiled(claims))
+            self._all.append(self._compiled(claims, whose))
         return known
 
-    def _compiled(self, claims: tuple[ResourceClaimSpec, ...]) -> Question:
+    def _compiled(self, claims: tuple[ResourceClaimSpec, ...], whose: Whose) -> Question:
         names = tuple(str(i) for i in range(len(claims)))
         try:
-            ask = compile_ask(claims, names, self._classes, self._gates)
+            ask = compile_ask(claims, names, self._classes, self._gates, whose)
         except Unservable as refusal:
             return Question(None, DevicesNotFound("", refusal.request, str(refusal)))
         return Question(ask, _static_problem(ask))
@@ -60,15 +62,19 @@ class Questions:
 
 def _complaint(need: Need, templates: Iterable[Template], gates: Gates) -> str:
     """Why no template could serve the need; "" if some could."""
-    failure, selected = "", False
+    failure, selected, apart = "", False, True
     for template in templates:
         try:
             if need.selects(template, gates):
                 selected = True
                 if not gates.consumable or need.amounts(template) is not None:
-                    return ""
+                    if need.isolation(template).satisfies(need.whose.least):
+                        return ""
+                    apart = False
         except SelectorError as error:
             failure = failure or str(error)
+    if not apart:
+        return f"no device that matches keeps its users apart as asked (isolation: {need.whose.least})"
     if selected:
         return "no device that matches is large enough for the capacity asked"
     return failure or f"no device matches class {need.spec.device_class_name} and the request's selectors"

@@ -227,7 +227,7 @@ class Search:
             return None
         if need.admin:
             return go_on, slot, device, grant, state
-        after = self._offers.machines.move(state, device, grant.units)
+        after = self._offers.machines.move(state, device, grant.units, grant.tenant)
         return None if after is None else (go_on, slot, device, grant, after)
 
     def _marked(self, need: Need, slot: int, device: int) -> bool:
