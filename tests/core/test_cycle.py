@@ -257,7 +257,7 @@ def test_the_best_rack_is_one_the_gang_could_ever_use() -> None:
 
 
 def test_a_preemptor_takes_the_room_it_made_before_anybody_else() -> None:
-    """Queue one's head cannot start even by borrowing, so its next in line, s, ends the borrower x for quota of its own.
+    """Queue one's head cannot start even by borrowing; its next in line, s, ends the borrower x for quota of its own.
 
     x is older and would borrow the same quota again in the next cycle, to be ended again, for ever.
     """
