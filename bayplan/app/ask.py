@@ -13,6 +13,7 @@ from bayplan.app.observed import Observed
 from bayplan.app.views.map import MapView, map_view, racks_of
 from bayplan.app.views.plan import PlanView, plan_view
 from bayplan.app.views.queue import QueueView, queue_view
+from bayplan.app.views.repartition import RepartitionView, repartition_view
 from bayplan.app.views.waste import WasteView, waste_view
 from bayplan.app.views.why import Unknown, Why, why_view
 from bayplan.core import decide
@@ -45,6 +46,14 @@ def planned(client: Client, source: str, objects: list[dict[str, Any]]) -> PlanV
     """What would become of these objects, read from `source`. Raises BadInput, Unreachable, Refused."""
     seen, mirror = client.mirror()
     return plan_view(add(seen, mirror, source, copy.deepcopy(objects)), Policy())
+
+
+def repartitioned(client: Client, source: str, objects: list[dict[str, Any]]) -> RepartitionView:
+    """How cards would better be cut for the queue, with these objects in it. Raises BadInput, Unreachable, Refused."""
+    seen, mirror = client.mirror()
+    if objects:
+        seen = add(seen, mirror, source, copy.deepcopy(objects)).observed
+    return repartition_view(seen.snapshot, Policy(), now_s=seen.now_s)
 
 
 def fleet_map(seen: Observed, rack: str = "") -> MapView:

@@ -1,7 +1,8 @@
-"""Questions about other worlds, each answered by `decide` on a changed snapshot: when a workload starts, and what
-would let it start sooner."""
+"""Questions about other worlds, each answered by `decide` on a changed snapshot: when a workload starts, what would
+let it start sooner, and how GPUs would better be cut."""
 
 from bayplan.whatif.forecast import Start, forecast
 from bayplan.whatif.remedy import Remedy, remedies
+from bayplan.whatif.repartition import Relayout, Repartition, repartition
 
-__all__ = ["Remedy", "Start", "forecast", "remedies"]
+__all__ = ["Relayout", "Remedy", "Repartition", "Start", "forecast", "remedies", "repartition"]

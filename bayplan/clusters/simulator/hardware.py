@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from bayplan.model.base import Value
+from bayplan.model.mig import A100_PROFILES, H100_PROFILES, Engines, Profile
 
 DRIVER = "gpu.nvidia.com"
 # (bus, root complex, NUMA node) of the eight GPUs of an HGX board
@@ -30,27 +31,6 @@ _PCI = (
 Json = dict[str, Any]
 
 
-class Engines(NamedTuple):
-    """Amounts of what MIG divides: SMs, copy engines, decoders, JPEG engines, optical flow accelerators."""
-
-    multiprocessors: int
-    copy_engines: int
-    decoders: int
-    jpeg_engines: int
-    ofa_engines: int
-
-
-class Profile(NamedTuple):
-    """A MIG profile: its name and the driver's number for it, memory, engines, memory slices and possible starts."""
-
-    name: str
-    number: int
-    memory_mib: int
-    engines: Engines
-    width: int
-    starts: tuple[int, ...]
-
-
 class Model(Value, frozen=True):
     """A GPU model. `mode` is whole, shared (consumable memory) or mig; `full_beside_mig` as Hopper announces it."""
 
@@ -64,54 +44,15 @@ class Model(Value, frozen=True):
     full_beside_mig: bool = False
 
 
-def _profiles(table: tuple[tuple[int, tuple[int, int, int, int, int]], ...]) -> tuple[Profile, ...]:
-    """The seven profiles of an 80 GB card; placements are the same on A100 and H100."""
-    layout = (
-        ("1g.10gb", 19, 1, tuple(range(7))),
-        ("1g.10gb+me", 20, 1, tuple(range(7))),
-        ("1g.20gb", 15, 2, (0, 2, 4, 6)),
-        ("2g.20gb", 14, 2, (0, 2, 4)),
-        ("3g.40gb", 9, 4, (0, 4)),
-        ("4g.40gb", 5, 4, (0,)),
-        ("7g.80gb", 0, 8, (0,)),
-    )
-    return tuple(
-        Profile(name, number, memory_mib, Engines(*engines), width, starts)
-        for (name, number, width, starts), (memory_mib, engines) in zip(layout, table, strict=True)
-    )
-
-
-_A100_PROFILES = _profiles(
-    (
-        (9728, (14, 1, 0, 0, 0)),
-        (9728, (14, 1, 1, 1, 1)),
-        (19968, (14, 1, 1, 0, 0)),
-        (19968, (28, 2, 1, 0, 0)),
-        (40192, (42, 3, 2, 0, 0)),
-        (40192, (56, 4, 2, 0, 0)),
-        (80896, (98, 7, 5, 1, 1)),
-    )
-)
-_H100_PROFILES = _profiles(
-    (
-        (9984, (16, 1, 1, 1, 0)),
-        (9984, (16, 1, 1, 1, 1)),
-        (20096, (26, 1, 1, 1, 0)),
-        (20096, (32, 2, 2, 2, 0)),
-        (40448, (60, 3, 3, 3, 0)),
-        (40448, (64, 4, 4, 4, 0)),
-        (81152, (132, 8, 7, 7, 1)),
-    )
-)
 _A100 = ("NVIDIA A100-SXM4-80GB", "Ampere", "8.0.0", 81920, 8)
 _H100 = ("NVIDIA H100 80GB HBM3", "Hopper", "9.0.0", 81559, 8)
 
 MODELS: dict[str, Model] = {
     "h100-80gb": Model(*_H100),
-    "h100-80gb-mig": Model(*_H100, mode="mig", profiles=_H100_PROFILES, full_beside_mig=True),
+    "h100-80gb-mig": Model(*_H100, mode="mig", profiles=H100_PROFILES, full_beside_mig=True),
     "h100-80gb-shared": Model(*_H100, mode="shared"),
     "a100-80gb": Model(*_A100),
-    "a100-80gb-mig": Model(*_A100, mode="mig", profiles=_A100_PROFILES),
+    "a100-80gb-mig": Model(*_A100, mode="mig", profiles=A100_PROFILES),
     "a100-80gb-shared": Model(*_A100, mode="shared"),
     "l40s-48gb": Model("NVIDIA L40S", "Ada Lovelace", "8.9.0", 46068, 4),
 }
