@@ -45,6 +45,8 @@ def simulate(
         show_json("Simulation", found)
     else:
         show(_fill_table(found.filled) if filling else _table(found, names))
+        if any(run.waste for run in found.runs):
+            show(Text(), _team_table(found))
 
 
 class _bars:
@@ -101,6 +103,26 @@ def _table(found: Simulated, names: Sequence[str]) -> Table:
             f"{mean(r.evictions for r in runs):,.0f}",
             f"{mean(r.lost_gpu_hours for r in runs):,.1f}",
             duration(round(mean(r.ended_s for r in runs))),
+        )
+    return table
+
+
+def _team_table(found: Simulated) -> Table:
+    """Where work says that it needs less than it asks for: what each team held, and how much of that for nothing."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("TEAM", no_wrap=True)
+    table.add_column("POLICY", no_wrap=True)
+    for head in ("FINISHED", "WAIT", "GPU HOURS", "WASTE"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for name, policy in dict.fromkeys((team.name, run.policy) for run in found.runs for team in run.queues):
+        results = [team for run in found.runs if run.policy == policy for team in run.queues if team.name == name]
+        table.add_row(
+            name,
+            policy,
+            f"{mean(r.finished for r in results):,.0f}",
+            duration(round(mean(r.wait.mean_s for r in results))),
+            f"{mean(r.gpu_hours for r in results):,.1f}",
+            f"{mean(r.waste for r in results):.1f} %",
         )
     return table
 
