@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-cluster lint bench clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bayplan needs Python 3.11 or newer; set PYTHON=python3.11")'
@@ -17,6 +17,11 @@ demo: $(VENV)/.ready
 
 test: $(VENV)/.ready lint
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+# Against a real control plane, which is built from its Go module once (some ten minutes on two cores).
+test-cluster: $(VENV)/.ready
+	$(BIN)/python -m tests.controlplane.build
+	BAYPLAN_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster tests/contract $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

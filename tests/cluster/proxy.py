@@ -5,13 +5,16 @@ Plain HTTP towards the client, TLS towards the server; watches pass through. Wha
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
+import socket
 import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.controlplane.run import ControlPlane
@@ -22,7 +25,7 @@ WRITES = ("POST", "PUT", "PATCH", "DELETE")
 class FaultyProxy:
     """`share` of the writes (percent) fails: refused before (409, 429, 500), or unanswered before or after it happened.
 
-    `expire` makes every watch that is open, or is opened until the next list, end with 410. `cut` ends connections.
+    `expire` ends every open watch with 410. With `kill_after` the write of that number and all later ones are lost.
     """
 
     def __init__(self, plane: ControlPlane, *, share: int = 0, seed: int = 1, kill_after: int = 0) -> None:
@@ -31,7 +34,7 @@ class FaultyProxy:
         self.on_kill: threading.Event = threading.Event()
         self._random = random.Random(seed)
         self._lock = threading.Lock()
-        self._epoch = 0
+        self._streams: list[Any] = []
         server = urlsplit(plane.url)
         tls = ssl.create_default_context(cafile=str(plane.authority))
         proxy = self
@@ -58,7 +61,7 @@ class FaultyProxy:
                         self.close_connection = True
                         return None
                     if "watch=1" in self.path and answer.status == 200:
-                        return self.stream(answer)
+                        return self.stream(answer, upstream)
                     content = answer.read()
                     self.send_response(answer.status)
                     self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
@@ -83,35 +86,34 @@ class FaultyProxy:
                 self.end_headers()
                 self.wfile.write(content)
 
-            def stream(self, answer: http.client.HTTPResponse) -> None:
-                epoch = proxy._epoch
+            def stream(self, answer: http.client.HTTPResponse, upstream: http.client.HTTPSConnection) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
-                sock = answer.fp.raw._sock  # type: ignore[union-attr]
-                sock.settimeout(0.2)
-                while True:
-                    try:
-                        data = answer.read1(65536)
-                    except TimeoutError:
-                        data = None
-                    if epoch != proxy._epoch:
-                        proxy.expired += 1
-                        gone = {
-                            "kind": "Status",
-                            "code": 410,
-                            "reason": "Expired",
-                            "message": "too old resource version",
-                        }
-                        self.chunk(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
+                self.alive, self.upstream = threading.Lock(), upstream
+                with proxy._lock:
+                    proxy._streams.append(self)
+                try:
+                    while data := answer.read1(65536):
+                        with self.alive:
+                            self.chunk(data)
+                    with self.alive:
                         self.chunk(b"")
-                        return
-                    if data == b"":
-                        self.chunk(b"")
-                        return
-                    if data:
-                        self.chunk(data)
+                except (OSError, ValueError, http.client.HTTPException):
+                    self.close_connection = True
+                finally:
+                    with proxy._lock:
+                        if self in proxy._streams:
+                            proxy._streams.remove(self)
+
+            def expire(self) -> None:
+                gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+                with contextlib.suppress(OSError), self.alive:
+                    self.chunk(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
+                    self.chunk(b"")
+                    if self.upstream.sock is not None:
+                        self.upstream.sock.shutdown(socket.SHUT_RDWR)
 
             def chunk(self, data: bytes) -> None:
                 self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
@@ -127,7 +129,11 @@ class FaultyProxy:
 
     def expire(self) -> None:
         """Every open watch ends with 410."""
-        self._epoch += 1
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            self.expired += 1
+            stream.expire()
 
     def close(self) -> None:
         self._server.shutdown()

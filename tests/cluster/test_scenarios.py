@@ -145,6 +145,17 @@ def test_pods_of_another_scheduler_are_counted_and_never_bound(world: World, bra
     assert sound(world) == []
 
 
+def test_a_pod_that_is_deleted_while_it_waits_holds_nothing(world: World, brain: Brain) -> None:
+    world.fleet("h100 1 h100-80gb")
+    world.create(template("eight", gpus=8), pod("first", claim="eight"))
+    world.until_bound(1)
+    world.create(pod("second", claim="eight"), pod("third", claim="eight"))
+    world.delete("Pod", "second", "team-a", grace=0)
+    world.delete("Pod", "first", "team-a", grace=0)
+    world.eventually(lambda: set(world.bound()) == {"third"})
+    world.eventually(lambda: sound(world) == [], 15, lambda: str(sound(world)))
+
+
 @pytest.mark.parametrize("count", [3, 1])
 def test_a_native_pod_group_is_bound_whole_or_not_at_all(world: World, brain: Brain, count: int) -> None:
     world.fleet("h100 1 h100-80gb")

@@ -66,7 +66,7 @@ def _build(place: Path) -> None:
     print(f"building {', '.join(PROGRAMS)} {version()} (some ten minutes on two cores, once)", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=place.parent) as partial:
         packages = [f"k8s.io/kubernetes/cmd/{name}" for name in PROGRAMS]
-        flags = ["-trimpath", "-mod=readonly", "-ldflags", f"-s -w {_stamp()}"]
+        flags = ["-mod=readonly", "-ldflags", f"-s -w {_stamp()}"]
         _run([go, "build", *flags, "-o", partial + "/", *packages], HERE, "the control plane does not build")
         place.mkdir(exist_ok=True)
         for name in PROGRAMS:

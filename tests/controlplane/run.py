@@ -260,6 +260,7 @@ class ControlPlane:
                     "--leader-elect=false",
                     f"--secure-port={self.ports['sched']}",
                     "--bind-address=127.0.0.1",
+                    "--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics",
                     f"--kube-api-qps={self.qps * 10}",
                     f"--kube-api-burst={self.qps * 20}",
                     *((f"--feature-gates={self.gates}",) if self.gates else ()),

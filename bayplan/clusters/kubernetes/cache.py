@@ -74,6 +74,12 @@ def is_local(record: Record) -> bool:
     return record.uid.startswith(LOCAL)
 
 
+def seen_at(raw: bytes | msgspec.Raw) -> tuple[Key, int]:
+    """Key and version of an object: all one needs to tell that it is no news."""
+    meta = _HEAD.decode(raw).metadata
+    return (meta.namespace, meta.name), int(meta.resource_version or 0)
+
+
 class Cursor:
     """The changes of some resources since the last look."""
 
@@ -178,6 +184,9 @@ class Cache:
         return table
 
     def _place(self, table: _Table, known: Record | None, record: Record) -> None:
+        if known is not None and known.uid != record.uid:
+            self._remove(table, known, known.version)
+            known = None
         if known is not None and known.owners != record.owners:
             self._unlink(known)
         table.records[record.namespace, record.name] = record
@@ -192,6 +201,9 @@ class Cache:
         _bury(table, known.uid, version)
         self._unlink(known)
         self._tell(Change(version, "DELETED", known, known))
+        for dependent in self.owned(known.uid):
+            if is_local(dependent):  # what lives here alone has no other garbage collector
+                self._remove(self._table(dependent.resource), dependent, dependent.version)
 
     def _unlink(self, record: Record) -> None:
         for owner in record.owners:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bayplan.clusters.kubernetes.cache import Cache, record_of
+from bayplan.clusters.kubernetes.cache import Cache, record_of, seen_at
 from bayplan.clusters.kubernetes.http import Http, Unreachable
 from bayplan.clusters.kubernetes.served import Served
 from bayplan.runtime.objects import ApiError, Record
@@ -150,9 +150,7 @@ class Reflector:
             self._hear()
             match event.type:
                 case "ADDED" | "MODIFIED":
-                    record = self._record(event.object)
-                    self._cache.put(record)
-                    self._version = str(record.version)
+                    self._version = str(self._take(event.object))
                 case "DELETED":
                     record = self._record(event.object)
                     self._cache.drop(record)
@@ -162,6 +160,14 @@ class Reflector:
                 case _:
                     told = _CODE.decode(event.object)
                     raise ApiError(told.code, "Expired" if told.code == 410 else "WatchError", told.message)
+
+    def _take(self, raw: msgspec.Raw) -> int:
+        """Puts an object into the cache, unless it is our own write that comes back; its version."""
+        key, version = seen_at(raw)
+        known = self._cache.find(self.served.resource, key)
+        if known is None or known.version < version:
+            self._cache.put(self._record(raw))
+        return version
 
     def _events(self, path: str) -> Iterator[_Event]:
         for line in self._http.lines(path):

@@ -41,11 +41,13 @@ class Controller(Generic[S]):
 def own_or_owner(resource: str, kind: str) -> Callable[[Objects, Change], Iterable[Key]]:
     """Keys of the changed object itself if it is of `resource`, else of its owner of `kind`."""
 
+    named = f'"{kind}"'.encode()
+
     def keys(store: Objects, change: Change) -> Iterable[Key]:
         record = change.record
         if record.resource == resource:
             return [(record.namespace, record.name)]
-        if not record.owners:
+        if not record.owners or named not in record.raw:  # far cheaper than to decode it for every kind of job
             return []
         references = change.object["metadata"].get("ownerReferences") or ()
         return [(record.namespace, r["name"]) for r in references if r.get("controller") and r["kind"] == kind]
