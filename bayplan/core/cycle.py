@@ -74,7 +74,7 @@ class Cycle:
         order = named(ORDERS, "order", policy.order)
         ordered = sorted(snapshot.workloads.values(), key=order)
         self.unfinished = [w for w in ordered if w.admission and self._missing(w)]
-        self.pending = [w for w in ordered if not w.admission and w.count]
+        self.pending = [w for w in ordered if not w.admission]
         self.tariff = Tariff(snapshot)
         self.quotas, running = self._usage(w for w in ordered if w.admission)
         self.charges = {r.workload.key: r.charges for r in running}

@@ -274,3 +274,19 @@ def test_a_preemptor_takes_the_room_it_made_before_anybody_else() -> None:
         plan = decide(settled, POLICY, now_s=now_s)
         assert not plan.evicted() and not plan.placed()
         settled = settled.carried_out(plan, now_s=now_s)
+
+
+def test_a_workload_of_no_pods_is_admitted_and_done_with() -> None:
+    snapshot = cluster("a=8", "idle:1", queues="team=8")
+    idle = snapshot.workloads["default/idle"]
+    none = msgspec.structs.replace(idle, pod_sets=(msgspec.structs.replace(idle.pod_sets[0], count=0),))
+    world = snapshot.with_workload(none)
+    plan = decide(world, POLICY, now_s=1)
+    assert in_words(plan) == {"idle": ""} and audit(world, POLICY, plan) == ()
+    assert decide(world.carried_out(plan), POLICY, now_s=2).decisions == ()
+
+
+def test_an_admitted_gang_outlives_the_flavor_it_was_charged_to() -> None:
+    snapshot = cluster("a=8", running="old:8@a", queues="team=8")
+    lost = snapshot.replace(flavors={}, pods={}, claims={})
+    assert decided(lost) == {"old": "a"}
