@@ -307,7 +307,7 @@ def _is_all(request: DeviceRequest) -> bool:
 def on_flavors(template: PodTemplate, chosen: Iterable[str], flavors: Mapping[str, ResourceFlavor]) -> PodTemplate:
     """The template as its flavors confine it: their node labels and tolerations added."""
     labels, tolerations = dict(template.node_selector), template.tolerations
-    for name in sorted(f for f in set(chosen) if f in flavors):  # one that was deleted confines nobody any more
+    for name in sorted(flavors.keys() & set(chosen)):  # one that was deleted confines nobody any more
         spec = flavors[name].spec
         labels |= spec.node_labels
         tolerations += tuple(t for t in spec.tolerations if t not in tolerations)
