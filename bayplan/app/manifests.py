@@ -45,11 +45,12 @@ def rules(queues: str = "bayplan") -> list[Json]:
         _rule("", ["nodes", "namespaces"], _READ),
         _rule("", ["pods"], ["get", *_READ, "patch", "delete"]),
         _rule("", ["pods/binding"], ["create"]),
+        _rule("", ["pods/status"], ["patch"]),
         _rule("", ["events"], ["create", "patch"]),
         _rule(
             "resource.k8s.io", ["resourceslices", "deviceclasses", "resourceclaimtemplates", "devicetaintrules"], _READ
         ),
-        _rule("resource.k8s.io", ["resourceclaims"], [*_READ, "patch"]),
+        _rule("resource.k8s.io", ["resourceclaims"], [*_READ, "create", "patch"]),
         _rule("resource.k8s.io", ["resourceclaims/status", "resourceclaims/binding"], ["patch"]),
         _rule("scheduling.k8s.io", ["priorityclasses", "podgroups"], _READ),
         _rule("scheduling.k8s.io", ["podgroups/status"], ["patch"]),

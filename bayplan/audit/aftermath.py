@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from bayplan.audit import extended
 from bayplan.model.device import AllocationResult, ResourceClaimSpec
 from bayplan.model.node import Toleration
 from bayplan.model.plan import ClaimAllocation, Place, Plan, PodPlacement
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Pod, PodSet, PodSetAssignment, Workload
+from bayplan.model.workload import EXTENDED_CLAIM, Pod, PodSet, PodSetAssignment, Workload
 
 
 class Placed(NamedTuple):
@@ -113,4 +114,6 @@ def _given(snapshot: Snapshot, placed: Placed, given: ClaimAllocation) -> Given:
     known = snapshot.claims.get(given.claim)
     asked = next((c for c in placed.pod_set.template.claims if c.name == given.name), None)
     spec = known.spec if known is not None else asked.template if asked else None
+    if given.name == EXTENDED_CLAIM:
+        spec = extended.claim(snapshot, placed.pod_set.template, placed.placement.node)
     return Given(claim_label(placed, given), placed.workload.namespace, placed.placement.node, spec, given.allocation)

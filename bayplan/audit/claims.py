@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from bayplan.audit import extended
 from bayplan.audit.aftermath import Aftermath, Given, Placed, claim_label
 from bayplan.audit.arithmetic import all_differ, all_share, attribute_values, consumption
 from bayplan.audit.findings import (
@@ -42,6 +43,7 @@ from bayplan.model.device import (
     DeviceToleration,
     ExactDeviceRequest,
 )
+from bayplan.model.workload import EXTENDED_CLAIM
 
 DEVICES_MAX = 32  # of one claim: AllocationResultsMaxSize of resource.k8s.io/v1
 ADMIN_LABEL = "resource.kubernetes.io/admin-access"
@@ -75,19 +77,27 @@ def _pods(after: Aftermath) -> Iterator[Finding]:
         names = {c.name for c in placed.placement.claims}
         for given in placed.placement.claims:
             label = claim_label(placed, given)
-            if not _owns(placed, given.name, given.claim):
+            if not _owns(after, placed, given.name, given.claim):
                 yield ClaimUnknown(placed.label, given.claim or given.name)
             elif allocations[label] != given.allocation:
                 yield ClaimGivenTwice(label)
             else:
                 yield from _reach(after, placed, label, given.allocation)
-        for asked in placed.pod_set.template.claims:
-            if asked.name not in names:
-                key = _key(placed, asked.name)
+        for name in _needed(after, placed):
+            if name not in names:
+                key = _key(placed, name)
                 if key not in allocations:
-                    yield ClaimUnserved(placed.label, asked.name)
+                    yield ClaimUnserved(placed.label, name)
                 else:
                     yield from _reach(after, placed, key, allocations[key])
+
+
+def _needed(after: Aftermath, placed: Placed) -> list[str]:
+    """The claims the pod must have devices for on its node."""
+    template = placed.pod_set.template
+    served = "DRAExtendedResource" in after.policy.features and template.extended
+    special = extended.claim(after.snapshot, template, placed.placement.node) if served else None
+    return [c.name for c in template.claims] + ([EXTENDED_CLAIM] if special else [])
 
 
 def _key(placed: Placed, name: str) -> str:
@@ -96,8 +106,8 @@ def _key(placed: Placed, name: str) -> str:
     return made or next((c.claim for c in placed.pod_set.template.claims if c.name == name), "")
 
 
-def _owns(placed: Placed, name: str, claim: str) -> bool:
-    return any(c.name == name for c in placed.pod_set.template.claims) and claim == _key(placed, name)
+def _owns(after: Aftermath, placed: Placed, name: str, claim: str) -> bool:
+    return name in _needed(after, placed) and claim == _key(placed, name)
 
 
 def _reach(after: Aftermath, placed: Placed, claim: str, allocation: AllocationResult) -> Iterator[ClaimOutOfReach]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bayplan.audit import extended
 from bayplan.audit.aftermath import Aftermath, Placed, tolerations
 from bayplan.audit.findings import Finding, NodeOverfull, NodeRefusesPod
 from bayplan.model.node import Node
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Amounts
+from bayplan.model.workload import EXTENDED_CLAIM, Amounts
 
 
 def audit_nodes(after: Aftermath) -> Iterator[Finding]:
@@ -33,17 +34,26 @@ def _overfull(after: Aftermath) -> Iterator[Finding]:
     }
     for pod in after.pods:
         if pod.node in used:
-            _charge(used[pod.node], pod.requests)
+            special = any(name == EXTENDED_CLAIM for name, _ in pod.claims)
+            _charge(used[pod.node], _scalar(after.snapshot, pod.node, pod.requests) if special else pod.requests)
     for placed in after.placed:
         if placed.placement.node in used and not (placed.pod and placed.pod.node):
             requests = placed.pod.requests if placed.pod else placed.pod_set.template.requests
-            _charge(used[placed.placement.node], requests)
+            node = placed.placement.node
+            names = [c.name for c in placed.placement.claims]
+            names += [name for name, _ in placed.pod.claims] if placed.pod else []
+            _charge(used[node], _scalar(after.snapshot, node, requests) if EXTENDED_CLAIM in names else requests)
     for name, amounts in used.items():
         allocatable = after.snapshot.nodes[name].allocatable
         for resource, amount in amounts.items():
             limit = allocatable.get(resource, amount if resource == "pods" else 0)
             if amount > limit:
                 yield NodeOverfull(name, resource, amount, limit)
+
+
+def _scalar(snapshot: Snapshot, node: str, requests: Amounts) -> Amounts:
+    """What a pod takes of the node itself where a claim serves the rest of what it requests."""
+    return tuple((r, n) for r, n in requests if extended.offers(snapshot, node, r) or not extended.backing(snapshot, r))
 
 
 def _charge(used: dict[str, int], requests: Amounts) -> None:

@@ -136,7 +136,7 @@ class Book:
                 needs.append((self._index[resource], amount))
             elif amount:
                 missing = resource
-        rule = to_json((template.node_selector, template.node_affinity, template.tolerations))
+        rule = to_json((template.node_selector, template.node_affinity, template.tolerations, template.elsewhere))
         return _Shape(
             template=template,
             needs=tuple(needs),
@@ -250,6 +250,8 @@ class Book:
             return "nodeSelector"
         if template.node_affinity is not None and not template.node_affinity.matches(node.name, node.labels):
             return "affinity"
+        if any(node.allocatable.get(r) for r in template.elsewhere):
+            return "devicePlugin"
         return "" if node.admits(template.tolerations) else "taint"
 
     def count(self, sig: int, shape: int) -> int:

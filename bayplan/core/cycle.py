@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from bayplan.core import explain
 from bayplan.core.book import claims_asked
+from bayplan.core.extended import Extended, scalar_devices
 from bayplan.core.fleet import Put
 from bayplan.core.needs import Members, Wanted, terms_of, wanted
 from bayplan.core.order import ORDERS
@@ -33,7 +34,7 @@ from bayplan.model.reason import (
     WaitingForQuota,
 )
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Pod, PodClaim, PodSet, PodSetAssignment, Workload
+from bayplan.model.workload import EXTENDED_CLAIM, Pod, PodClaim, PodSet, PodSetAssignment, Workload
 
 FLAVORS_MAX = 8  # flavor assignments tried per workload: Kueue allows 64 flavors a group, nobody runs that many
 
@@ -76,9 +77,12 @@ class Cycle:
         self.unfinished = [w for w in ordered if w.admission and self._missing(w)]
         self.pending = [w for w in ordered if not w.admission]
         self.tariff = Tariff(snapshot)
+        self.extended = Extended(snapshot, policy)
         self.quotas, running = self._usage(w for w in ordered if w.admission)
         self.charges = {r.workload.key: r.charges for r in running}
-        self.placer = placer_for(snapshot, policy, [*self.unfinished, *self.pending])
+        asking = [self.extended.ways(w) for w in (*self.unfinished, *self.pending)]
+        others = [way for ways in asking for way in ways[1:]]
+        self.placer = placer_for(snapshot, policy, [ways[0] for ways in asking], others)
         self.preemption = Preemption(snapshot, self.placer, running, now_s)
         self.queues = {w.key: self._cluster_queue(w) for w in ordered}
         self.heads: dict[str, str] = {}
@@ -110,8 +114,7 @@ class Cycle:
     def _devices(self, pods: tuple[Pod, ...]) -> int:
         """Devices these pods hold, by claim and by extended resource."""
         held = (self.held.get(claim) for p in pods for _, claim in p.claims)
-        extended = sum(amount for p in pods for r, amount in p.requests if "/" in r)
-        return extended + sum(len(a.devices.results) for a in held if a is not None)
+        return sum(map(scalar_devices, pods)) + sum(len(a.devices.results) for a in held if a is not None)
 
     def _open_ended(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Charges:
         """What the bound pods of a running workload are charged for requests of All devices."""
@@ -146,12 +149,15 @@ class Cycle:
         """Places the pods that an admitted workload still lacks, at the nodes its admission names."""
         assert workload.admission is not None
         flavors = {s.name: dict(s.flavors) for s in workload.admission.pod_sets}
-        missing = self._wanted(workload, flavors)
-        found = self.placer.place(missing.needs)
-        if isinstance(found, TopologyPlacementFailed):
-            self._hold(workload, found)
-        else:
-            self._place(workload, found, Assignment(flavors, missing, {}), workload.admission.cluster_queue)
+        reasons: list[AnyReason] = []
+        for way in self.extended.ways(workload):
+            missing = self._wanted(way, flavors)
+            found = self.placer.place(missing.needs)
+            if not isinstance(found, TopologyPlacementFailed):
+                self._place(workload, found, Assignment(flavors, missing, {}), workload.admission.cluster_queue)
+                return
+            reasons.append(found)
+        self._hold(workload, *sorted(dict.fromkeys(reasons), key=explain.prospect))
 
     # --- step 2 --------------------------------------------------------------------------------------------------
 
@@ -216,7 +222,7 @@ class Cycle:
             reasons.append(_no_quota(queue, short))
         if not self._preempted(workload, queue, assignments):
             self._block(workload, queue)
-            self._hold(workload, *sorted(reasons, key=explain.prospect))
+            self._hold(workload, *sorted(dict.fromkeys(reasons), key=explain.prospect))
 
     def _refused(self, workload: Workload) -> AnyReason | None:
         """Why the workload is not considered at all."""
@@ -241,17 +247,20 @@ class Cycle:
             refused = self._misconfigured(workload, local.spec.cluster_queue)
             if refused is not None:
                 return refused
-        terms = terms_of(workload, self.snapshot)
         for pod_set in workload.pod_sets:
             for claim in pod_set.template.claims:
                 if claim.template is None and (not claim.claim or claim.claim not in self.held):
                     return Misconfigured(
                         f"spec.resourceClaims[{claim.name}]", "its ResourceClaim or template is not there"
                     )
-            problem = self.placer.book.problem(self.placer.book.shape(pod_set.template, terms))
-            if problem is not None:
-                return problem
-        return None
+        problems = [self._problem(way) for way in self.extended.ways(workload)]
+        return problems[0] if all(problems) else None
+
+    def _problem(self, workload: Workload) -> AnyReason | None:
+        """Why no node could ever serve the claims of one of its pod sets."""
+        terms, book = terms_of(workload, self.snapshot), self.placer.book
+        problems = (book.problem(book.shape(s.template, terms)) for s in workload.pod_sets)
+        return next((p for p in problems if p is not None), None)
 
     def _misconfigured(self, workload: Workload, name: str) -> AnyReason | None:
         queue = self.snapshot.cluster_queues[name]
@@ -280,7 +289,7 @@ class Cycle:
     def _assign(self, workload: Workload, queue: str) -> list[Assignment] | NoMatchingFlavor:
         if not queue:
             flavors: dict[str, dict[str, str]] = {s.name: {} for s in workload.pod_sets}
-            return [Assignment(flavors, self._wanted(workload, flavors), {})]
+            return [Assignment(flavors, self._wanted(way, flavors), {}) for way in self.extended.ways(workload)]
         spec = self.snapshot.cluster_queues[queue]
         combos: list[dict[str, dict[str, str]]] = [{}]
         for pod_set in workload.pod_sets:
@@ -289,7 +298,9 @@ class Cycle:
                 offered = tuple(f.name for g in spec.spec.resource_groups for f in g.flavors)
                 return NoMatchingFlavor(queue, pod_set.name, "", offered)
             combos = [c | {pod_set.name: choice} for c in combos for choice in choices][:FLAVORS_MAX]
-        return [Assignment(c, self._wanted(workload, c), self.tariff.charges(spec, workload, c)) for c in combos]
+        ways = self.extended.ways(workload)
+        charged = [(c, self.tariff.charges(spec, workload, c)) for c in combos]
+        return [Assignment(c, self._wanted(way, c), charges) for c, charges in charged for way in ways]
 
     def _wanted(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Wanted:
         """What is still to be placed of the workload."""
@@ -391,7 +402,9 @@ class Cycle:
 def _given(asked: tuple[PodClaim, ...], put: Put, pod: Pod | None) -> tuple[ClaimAllocation, ...]:
     known = dict(pod.claims) if pod is not None else {}
     return tuple(
-        ClaimAllocation(c.name, known.get(c.name, c.claim), allocation)
+        ClaimAllocation(
+            c.name, known.get(c.name, c.claim), allocation, c.template if c.name == EXTENDED_CLAIM else None
+        )
         for c, allocation in zip(asked, put.allocations, strict=True)
     )
 

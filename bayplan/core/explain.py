@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from bayplan.core.extended import scalar_devices
 from bayplan.core.quota import Charges
 from bayplan.core.topology import Forest
 from bayplan.model.device import DeviceSubRequest, ExactDeviceRequest, ResourceClaimSpec
@@ -116,7 +117,7 @@ class _Holders:
     def _devices(self, pod: Pod) -> int:
         claims = (self._snapshot.claims.get(key) for _, key in pod.claims)
         given = sum(len(c.status.allocation.devices.results) for c in claims if c and c.status.allocation)
-        return given + sum(a for r, a in pod.requests if "/" in r and not r.startswith("hugepages"))
+        return given + scalar_devices(pod)
 
     def _quota(self, queue: str, flavor: str, resource: str) -> tuple[Holder, ...]:
         key = queue, flavor, resource
@@ -263,6 +264,7 @@ def _says_topology(reason: TopologyPlacementFailed) -> str:
 def _lacking(reason: TopologyPlacementFailed) -> str:
     words = {"devices": "lack free devices", "taint": "are tainted", "nodeSelector": "do not match its nodeSelector"}
     words |= {
+        "devicePlugin": "offer it by device plugin only",
         "tenants": "have room only beside another tenant's work",
         "isolation": "have room only where less isolates it than asked",
     }

@@ -43,10 +43,15 @@ class _Site(NamedTuple):
 _sites: dict[tuple[object, ...], _Site] = {}
 
 
-def placer_for(snapshot: Snapshot, policy: Policy, asking: Iterable[Workload]) -> Placer:
-    """A Placer over the snapshot for the workloads that ask. Raises ValueError for an unknown score."""
+def placer_for(
+    snapshot: Snapshot, policy: Policy, asking: Iterable[Workload], otherwise: Iterable[Workload] = ()
+) -> Placer:
+    """A Placer over the snapshot for the workloads that ask, and for what some of them ask `otherwise`.
+
+    Raises ValueError for an unknown score.
+    """
     asking = tuple(asking)
-    site = _site(snapshot, policy, tuple(s.template for w in asking for s in w.pod_sets))
+    site = _site(snapshot, policy, tuple(s.template for w in (*asking, *otherwise) for s in w.pod_sets))
     weights: dict[int, int] = {}
     for workload in asking:
         terms = terms_of(workload, snapshot)

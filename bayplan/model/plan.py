@@ -7,17 +7,21 @@ refused by the API and decided again in the next cycle. Every pending workload a
 from __future__ import annotations
 
 from bayplan.model.base import Value
-from bayplan.model.device import AllocationResult
+from bayplan.model.device import AllocationResult, ResourceClaimSpec
 from bayplan.model.reason import AnyReason
 from bayplan.model.workload import PodSetAssignment
 
 
 class ClaimAllocation(Value, frozen=True):
-    """Devices for one claim of a pod: `name` as the pod spells it, `claim` the object's key ("" = not made yet)."""
+    """Devices for one claim of a pod: `name` as the pod spells it, `claim` the object's key ("" = not made yet).
+
+    `spec` is that of the claim for extended resources, which is made when the plan is carried out.
+    """
 
     name: str
     claim: str
     allocation: AllocationResult
+    spec: ResourceClaimSpec | None = None
 
 
 class PodPlacement(Value, frozen=True):

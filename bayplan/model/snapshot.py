@@ -11,6 +11,7 @@ from bayplan.model.device import (
     DeviceClass,
     DeviceTaintRule,
     ResourceClaim,
+    ResourceClaimSpec,
     ResourceClaimStatus,
     ResourceSlice,
 )
@@ -159,4 +160,5 @@ def _allocated(snapshot: Snapshot, pod: str, given: ClaimAllocation) -> tuple[st
     if known is not None:
         return key, msgspec.structs.replace(known, status=status)
     namespace, _, name = key.partition("/")
-    return key, ResourceClaim(metadata=Metadata(name=name, namespace=namespace), status=status)
+    spec = given.spec or ResourceClaimSpec()
+    return key, ResourceClaim(metadata=Metadata(name=name, namespace=namespace), spec=spec, status=status)

@@ -26,8 +26,27 @@ class PodClaim(Value, frozen=True):
     claim: str = ""
 
 
+EXTENDED_CLAIM = "<extended-resources>"
+"""The name of the claim that serves a pod's extended resources (KEP-5004): no claim a person writes can have it."""
+
+IMPLICIT_RESOURCE = "deviceclass.resource.kubernetes.io/"
+"""Before the name of any DeviceClass: its implicit extended resource."""
+
+
+class ExtendedRequest(Value, frozen=True):
+    """`count` of an extended resource for one container; `name` is the request's, were devices to serve it."""
+
+    name: str
+    resource: str
+    count: int
+
+
 class PodTemplate(Value, frozen=True):
-    """What one pod asks of a node, `isolation` being the least it accepts. Equal templates are one question."""
+    """What one pod asks of a node. Equal templates are one question.
+
+    `isolation` is the least it accepts; `elsewhere` are resources that the node must not offer itself, because devices
+    are to serve them.
+    """
 
     requests: Amounts = ()
     claims: tuple[PodClaim, ...] = ()
@@ -35,6 +54,8 @@ class PodTemplate(Value, frozen=True):
     node_affinity: NodeSelector | None = None
     tolerations: tuple[Toleration, ...] = ()
     isolation: Isolation = Isolation.NONE
+    extended: tuple[ExtendedRequest, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 class TopologyRequest(Value, frozen=True):

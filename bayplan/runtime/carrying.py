@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bayplan.model.device import AllocationResult
+from bayplan.model.device import AllocationResult, ResourceClaimSpec
 from bayplan.model.plan import AnyDecision, Evict, Hold, Place, Plan, PodPlacement
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Pod, Workload
+from bayplan.model.workload import EXTENDED_CLAIM, Pod, Workload
 from bayplan.runtime.controllers import events
+from bayplan.runtime.controllers.base import owned
 from bayplan.runtime.controllers.pods import Whose
 from bayplan.runtime.mirror import Mirror
 from bayplan.runtime.objects import ApiError, Objects
@@ -132,10 +133,10 @@ class Carrier:
             raise _Stale(f"node {placement.node} is gone")
         if pod.node == placement.node:
             return False
-        if any(not c.claim for c in placement.claims) or not self._is_ready(pod):
+        if any(not c.claim and c.spec is None for c in placement.claims) or not self._is_ready(pod):
             return False
-        given = {c.claim: c.allocation for c in placement.claims}
-        for _, key in pod.claims:
+        given = {c.claim or self._made(c.spec, pod): c.allocation for c in placement.claims}
+        for key in {k: None for _, k in pod.claims} | given:
             self._reserve(key, given.get(key), pod)
         bound = self._store.bind(pod.namespace, pod.name, placement.node, annotations={START: rfc3339(now_s)})
         self._remark(bound, why="", start=rfc3339(now_s))
@@ -145,8 +146,24 @@ class Carrier:
     def _is_ready(self, pod: Pod) -> bool:
         """Whether all claims of a pod are made and nobody holds it back, and it is ours to bind."""
         spec = self._store.get("pods", pod.namespace, pod.name)["spec"]
-        made = len(spec.get("resourceClaims") or ()) <= len(pod.claims)
+        named = [name for name, _ in pod.claims if name != EXTENDED_CLAIM]
+        made = len(spec.get("resourceClaims") or ()) <= len(named)
         return made and not spec.get("schedulingGates") and self._whose.has(spec.get("schedulerName", ""))
+
+    def _made(self, spec: ResourceClaimSpec | None, pod: Pod) -> str:
+        """The claim for a pod's extended resources, made and made known to its kubelet; its key.
+
+        One that was made before somebody stopped is taken up.
+        """
+        assert spec is not None, "every other claim is made by its own controller"
+        obj = self._store.get("pods", pod.namespace, pod.name)
+        claim = next((c for c in owned(self._store, obj, CLAIMS) if patches.is_extended_claim(c)), None)
+        if claim is None:
+            claim = self._store.create(CLAIMS, pod.namespace, patches.extended_claim(obj, spec))
+        name = claim["metadata"]["name"]
+        patch = patches.extended_status(obj, name, spec)
+        self._store.patch("pods", pod.namespace, pod.name, patch, subresource="status")
+        return f"{pod.namespace}/{name}"
 
     def _reserve(self, key: str, allocation: AllocationResult | None, pod: Pod) -> None:
         namespace, _, name = key.partition("/")

@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayplan.model import codec
-from bayplan.model.device import AllocationResult
+from bayplan.model.device import AllocationResult, ResourceClaimSpec
 from bayplan.model.plan import Evict, Place
 from bayplan.model.workload import PodSet, PodSetAssignment, Workload
 from bayplan.wire.assignment import topology_assignment
 from bayplan.wire.conditions import has_true, with_condition
 from bayplan.wire.names import ADMITTED, EVICTED, FINISHED, NO_QUEUE, PREEMPTED, QUOTA_RESERVED, START, WHY
-from bayplan.wire.pods import quantity
+from bayplan.wire.pods import extended_name, quantity
 from bayplan.wire.read import Json
+
+EXTENDED_RESOURCE_CLAIM = "resource.kubernetes.io/extended-resource-claim"
+"""Annotation on a claim that was made for a pod's extended resources."""
 
 Patch = dict[str, Any]
 
@@ -102,6 +105,45 @@ def allocate(claim: Json, allocation: AllocationResult, pod: str, pod_uid: str) 
     if not has_pod:
         changed["reservedFor"] = [*reserved, {"resource": "pods", "name": pod, "uid": pod_uid}]
     return _versioned(claim, {"status": changed}) if changed else None
+
+
+def extended_claim(pod: Json, spec: ResourceClaimSpec) -> Json:
+    """The ResourceClaim that serves a pod's extended resources (KEP-5004), owned by the pod."""
+    meta = pod["metadata"]
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaim",
+        "metadata": {
+            "generateName": f"{meta['name']}-extended-resources-",
+            "namespace": meta["namespace"],
+            "annotations": {EXTENDED_RESOURCE_CLAIM: "true"},
+            "ownerReferences": [owner | {"controller": True, "blockOwnerDeletion": True}],
+        },
+        "spec": codec.to_builtins(spec),
+    }
+
+
+def is_extended_claim(claim: Json) -> bool:
+    return (claim["metadata"].get("annotations") or {}).get(EXTENDED_RESOURCE_CLAIM) == "true"
+
+
+def extended_status(pod: Json, claim: str, spec: ResourceClaimSpec) -> Patch:
+    """Status patch that tells a pod's kubelet which request of that claim is for which container."""
+    names = {r.name for r in spec.devices.requests}
+    containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+    mappings = [
+        {"containerName": c["name"], "resourceName": resource, "requestName": extended_name(i, j)}
+        for i, c in enumerate(containers)
+        for j, resource in enumerate(sorted(_effective(c)))
+        if extended_name(i, j) in names
+    ]
+    return {"status": {"extendedResourceClaimStatus": {"resourceClaimName": claim, "requestMappings": mappings}}}
+
+
+def _effective(container: Json) -> set[str]:
+    resources = container.get("resources") or {}
+    return {*(resources.get("requests") or ()), *(resources.get("limits") or ())}
 
 
 def release(claim: Json, gone: frozenset[str]) -> Patch | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from bayplan.model.base import Noun
 from bayplan.model.node import Node, NodeSelector, Taint, Toleration
 from bayplan.model.quantity import Quantity
-from bayplan.model.workload import Amounts, Pod
+from bayplan.model.workload import EXTENDED_CLAIM, IMPLICIT_RESOURCE, Amounts, ExtendedRequest, Pod
 from bayplan.wire.errors import Malformed
 from bayplan.wire.meta import Condition, ObjectMeta, condition, timestamp, whole
 from bayplan.wire.names import (
@@ -92,11 +92,18 @@ class ClaimStatus(Noun, frozen=True):
     resource_claim_name: str = ""
 
 
+class ExtendedClaimStatus(Noun, frozen=True):
+    """`status.extendedResourceClaimStatus` (KEP-5004)."""
+
+    resource_claim_name: str = ""
+
+
 class PodStatus(Noun, frozen=True):
     phase: str = ""
     start_time: str = ""
     conditions: tuple[Condition, ...] = ()
     resource_claim_statuses: tuple[ClaimStatus, ...] = ()
+    extended_resource_claim_status: ExtendedClaimStatus | None = None
 
 
 class PodObject(Noun, frozen=True):
@@ -149,6 +156,31 @@ def requests(spec: PodSpec) -> Amounts:
     _add(total, _amounts(spec.overhead))
     total["pods"] = 1
     return tuple(sorted((r, n) for r, n in total.items() if n))
+
+
+def extended(spec: PodSpec) -> tuple[ExtendedRequest, ...]:
+    """What each container asks of extended resources, with the names kube-scheduler would give the requests."""
+    return tuple(
+        ExtendedRequest(name=extended_name(i, j), resource=resource, count=amounts[resource])
+        for i, container in enumerate((*spec.init_containers, *spec.containers))
+        for amounts in (_amounts(container.resources.effective()),)
+        for j, resource in enumerate(sorted(amounts))
+        if amounts[resource] and is_extended(resource)
+    )
+
+
+def extended_name(container: int, resource: int) -> str:
+    """The name of a request: init containers are counted first, resources among all of the container, by name."""
+    return f"container-{container}-request-{resource}"
+
+
+def is_extended(resource: str) -> bool:
+    """Whether a resource is one that Kubernetes itself knows nothing of."""
+    domain, slash, _ = resource.partition("/")
+    native = (
+        domain == "kubernetes.io" or (domain.endswith(".kubernetes.io") and not resource.startswith(IMPLICIT_RESOURCE))
+    )
+    return bool(slash) and not native
 
 
 def pod(source: bytes | Json | PodObject) -> Pod:
@@ -209,7 +241,10 @@ def _index(meta: ObjectMeta) -> int:
 
 def _claims(obj: PodObject) -> tuple[tuple[str, str], ...]:
     made = {s.name: s.resource_claim_name for s in obj.status.resource_claim_statuses if s.resource_claim_name}
-    named = ((c.name, c.resource_claim_name or made.get(c.name, "")) for c in obj.spec.resource_claims)
+    named = [(c.name, c.resource_claim_name or made.get(c.name, "")) for c in obj.spec.resource_claims]
+    special = obj.status.extended_resource_claim_status
+    if special is not None:
+        named.append((EXTENDED_CLAIM, special.resource_claim_name))
     return tuple((name, f"{obj.metadata.namespace}/{claim}") for name, claim in named if claim)
 
 

@@ -37,7 +37,7 @@ from bayplan.wire.names import (
     REQUIRED_TOPOLOGY,
     RUNTIME_SECONDS,
 )
-from bayplan.wire.pods import PodObject, PodResourceClaim, PodSpec, requests
+from bayplan.wire.pods import PodObject, PodResourceClaim, PodSpec, extended, requests
 from bayplan.wire.read import Json, read
 
 NO_ANNOTATIONS: Mapping[str, str] = {}
@@ -152,6 +152,7 @@ def pod_template(
         node_affinity=selector,
         tolerations=spec.tolerations,
         isolation=isolation(annotations),
+        extended=extended(spec),
     )
 
 

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from bayplan.model import codec
+from bayplan.model.device import ResourceClaimSpec
 from bayplan.model.plan import Evict, Hold, Place, Plan, PodPlacement
 from bayplan.model.reason import PendingEvaluation
 from bayplan.runtime import Conflict
+from bayplan.wire import patches
 from tests.embedded.world import CLAIMS, JOBS, WORKLOADS, World
 
 WHY, START = "bayplan.dev/why", "bayplan.dev/start"
@@ -245,3 +248,47 @@ def test_wait_ends_when_something_is_written_or_due() -> None:
     world.at_s += 1
     assert world.cluster.due_s() == world.at_s
     assert world.cluster.wait(60), "the pods start now"
+
+
+def test_a_pod_that_asks_for_an_extended_resource_is_served_by_devices() -> None:
+    """Its claim is made, named in its status as kube-scheduler would, and goes with it (KEP-5004)."""
+    world = World("a=4", queues="team=4")
+    needs = {"cpu": "1", "nvidia.com/gpu": "2"}
+    template = world.template("0")
+    template["spec"]["containers"][0]["resources"] = {"requests": needs, "limits": needs}
+    labels = {"kueue.x-k8s.io/queue-name": "team"}
+    job = {"metadata": {"name": "job", "labels": labels}, "spec": {"template": template}}
+    world.store.create(JOBS, "default", job)
+    world.run(3)
+    (pod,) = world.pods("Running")
+    (claim,) = world.all(CLAIMS)
+    assert claim["metadata"]["annotations"] == {"resource.kubernetes.io/extended-resource-claim": "true"}
+    assert claim["metadata"]["name"].startswith(f"{pod['metadata']['name']}-extended-resources-")
+    assert pod["status"]["extendedResourceClaimStatus"] == {
+        "resourceClaimName": claim["metadata"]["name"],
+        "requestMappings": [
+            {
+                "containerName": "main",
+                "resourceName": "nvidia.com/gpu",
+                "requestName": "container-0-request-1",
+            }
+        ],
+    }
+    assert claim["status"]["reservedFor"][0]["uid"] == pod["metadata"]["uid"]
+    assert world.devices_taken() == ["a/gpu-0", "a/gpu-1"]
+    world.run(20)
+    assert not world.all(CLAIMS) and not world.pods("Running")
+
+
+def test_an_extended_claim_that_was_made_before_somebody_stopped_is_taken_up() -> None:
+    world = World("a=4")
+    needs = {"nvidia.com/gpu": "1"}
+    template = world.template("0")
+    template["spec"] |= {"schedulerName": "bayplan"}
+    template["spec"]["containers"][0]["resources"] = {"limits": needs, "requests": needs}
+    pod = world.store.create("pods", "default", {"metadata": {"name": "p"}, "spec": template["spec"]})
+    request = {"name": "container-0-request-0", "exactly": {"deviceClassName": "gpu.nvidia.com"}}
+    spec = codec.from_builtins({"devices": {"requests": [request]}}, ResourceClaimSpec)
+    world.store.create(CLAIMS, "default", patches.extended_claim(pod, spec))
+    world.run(3)
+    assert len(world.all(CLAIMS)) == 1 and world.devices_taken() == ["a/gpu-0"]

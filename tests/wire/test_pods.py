@@ -4,6 +4,7 @@ import pytest
 
 from bayplan.wire import pods
 from bayplan.wire.errors import Malformed
+from bayplan.wire.read import read
 
 
 def pod(spec: dict, **metadata: object) -> dict:
@@ -156,6 +157,23 @@ def test_malformed(source: dict, message: str) -> None:
     with pytest.raises(Malformed) as caught:
         pods.pod(source)
     assert str(caught.value).startswith(message)
+
+
+def test_extended_resources_are_listed_by_container_under_kube_schedulers_names() -> None:
+    shared, implicit = {"cpu": "1", "nvidia.com/gpu": "2"}, "deviceclass.resource.kubernetes.io/mig"
+    native = {"hugepages-2Mi": "4Mi", "batch.kubernetes.io/x": "1"}
+    spec = {"initContainers": [box(shared)], "containers": [box(limits={implicit: "1"}), box(native), box(shared)]}
+    found = pods.extended(read(spec, pods.PodSpec))
+    assert [(e.name, e.resource, e.count) for e in found] == [
+        ("container-0-request-1", "nvidia.com/gpu", 2),
+        ("container-1-request-0", implicit, 1),
+        ("container-3-request-1", "nvidia.com/gpu", 2),
+    ]
+
+
+def test_the_claim_of_a_pods_extended_resources_is_one_of_its_claims() -> None:
+    made = pod({"containers": []}) | {"status": {"extendedResourceClaimStatus": {"resourceClaimName": "p-x-1"}}}
+    assert pods.pod(made).claims == (("<extended-resources>", "ml/p-x-1"),)
 
 
 def test_bytes_that_are_no_json_object_are_malformed() -> None:

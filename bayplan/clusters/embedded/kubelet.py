@@ -260,8 +260,8 @@ def _progress(pod: Object, pace: Pace, now_s: int) -> list[str]:
 def _devices(store: Store, pod: Object) -> list[str]:
     made = {s["name"]: s.get("resourceClaimName") for s in pod["status"].get("resourceClaimStatuses") or ()}
     found: list[str] = []
-    for entry in pod["spec"].get("resourceClaims") or ():
-        name = entry.get("resourceClaimName") or made.get(entry["name"])
+    names = [e.get("resourceClaimName") or made.get(e["name"]) for e in pod["spec"].get("resourceClaims") or ()]
+    for name in (*names, (pod["status"].get("extendedResourceClaimStatus") or {}).get("resourceClaimName")):
         claim = store.find(CLAIMS, pod["metadata"]["namespace"], name) if name else None
         allocation = ((claim or {}).get("status") or {}).get("allocation") or {}
         found += [r["device"] for r in (allocation.get("devices") or {}).get("results") or ()]
