@@ -170,6 +170,9 @@ class Carrier:
         claim = self._store.get(CLAIMS, namespace, name)
         if allocation is None and (claim.get("status") or {}).get("allocation") is None:
             raise _Stale(f"claim {key} has no devices")
+        protection = patches.protect(claim) if allocation is not None else None
+        if protection is not None:
+            claim = self._store.patch(CLAIMS, namespace, name, protection)
         patch = patches.allocate(claim, allocation or AllocationResult(), pod.name, pod.uid)
         if patch is not None:
             self._store.patch(CLAIMS, namespace, name, patch, subresource="status")

@@ -33,6 +33,8 @@ CONTROLLER_UID: Final = "batch.kubernetes.io/controller-uid"
 JOBSET_NAME: Final = "jobset.sigs.k8s.io/jobset-name"
 JOBSET_REPLICATED_JOB: Final = "jobset.sigs.k8s.io/replicatedjob-name"
 JOBSET_JOB_INDEX: Final = "jobset.sigs.k8s.io/job-index"
+CLAIM_FINALIZER: Final = "resource.kubernetes.io/delete-protection"
+"""On claims that hold devices (KEP-4381): they are not deleted under whoever uses them."""
 POD_CLAIM_NAME: Final = "resource.kubernetes.io/pod-claim-name"
 HOSTNAME: Final = "kubernetes.io/hostname"
 

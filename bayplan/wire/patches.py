@@ -16,7 +16,17 @@ from bayplan.model.plan import Evict, Place
 from bayplan.model.workload import PodSet, PodSetAssignment, Workload
 from bayplan.wire.assignment import topology_assignment
 from bayplan.wire.conditions import has_true, with_condition
-from bayplan.wire.names import ADMITTED, EVICTED, FINISHED, NO_QUEUE, PREEMPTED, QUOTA_RESERVED, START, WHY
+from bayplan.wire.names import (
+    ADMITTED,
+    CLAIM_FINALIZER,
+    EVICTED,
+    FINISHED,
+    NO_QUEUE,
+    PREEMPTED,
+    QUOTA_RESERVED,
+    START,
+    WHY,
+)
 from bayplan.wire.pods import extended_name, quantity
 from bayplan.wire.read import Json
 
@@ -146,6 +156,22 @@ def _effective(container: Json) -> set[str]:
     return {*(resources.get("requests") or ()), *(resources.get("limits") or ())}
 
 
+def protect(claim: Json) -> Patch | None:
+    """Metadata patch of a claim that is about to get devices: it cannot be deleted while it has them."""
+    finalizers = claim["metadata"].get("finalizers") or []
+    if CLAIM_FINALIZER in finalizers:
+        return None
+    return _versioned(claim, {"metadata": {"finalizers": [*finalizers, CLAIM_FINALIZER]}})
+
+
+def unprotect(claim: Json) -> Patch | None:
+    """Metadata patch of a claim that has given its devices back."""
+    finalizers = claim["metadata"].get("finalizers") or []
+    if CLAIM_FINALIZER not in finalizers or _status(claim).get("allocation"):
+        return None
+    return _versioned(claim, {"metadata": {"finalizers": [f for f in finalizers if f != CLAIM_FINALIZER]}})
+
+
 def release(claim: Json, gone: frozenset[str]) -> Patch | None:
     """Status patch that takes consumers (uids) off a claim and frees its devices with the last one."""
     reserved = _status(claim).get("reservedFor") or []
@@ -209,4 +235,5 @@ def _set(obj: Json, conditions: Any, type: str, status: bool, reason: str, messa
 
 def _versioned(obj: Json, patch: Patch) -> Patch:
     version = obj["metadata"].get("resourceVersion")
-    return {"metadata": {"resourceVersion": version}, **patch} if version else patch
+    metadata = {"resourceVersion": version} | patch.get("metadata", {})
+    return patch | {"metadata": metadata} if version else patch

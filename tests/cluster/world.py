@@ -55,11 +55,10 @@ priorities: {{high: 1000, low: 0}}
 
 def access(plane: ControlPlane, token: str = "", server: str = "") -> Access:
     """The API server as the owner of a token sees it; the admin's by default."""
-    tls = ssl.create_default_context(cafile=str(plane.authority))
-    tls.check_hostname = False
     headers = {"Authorization": f"Bearer {token or plane.token}"}
     target = server or plane.url
-    return Access(target, lambda: headers, tls if target.startswith("https") else None)
+    secure = target.startswith("https")
+    return Access(target, lambda: headers, ssl.create_default_context(cafile=str(plane.authority)) if secure else None)
 
 
 class World:
@@ -130,15 +129,11 @@ class World:
 
     def fleet(self, *groups: str) -> None:
         """Nodes, devices, classes and queues: `h100 4 h100-80gb` is four nodes of eight GPUs each, racks of two."""
-        nodes, quota = [], []
-        for group in groups:
-            name, count, gpu, *more = group.split()
-            fields = {"cpu": '"64"', "memory": "512Gi", "rackSize": "2"} | dict(m.split("=", 1) for m in more)
-            extra = "".join(f", {k}: {v}" for k, v in fields.items())
-            nodes.append(f"- {{name: {name}, count: {count}, gpu: {gpu}{extra}}}")
-            quota.append(f"{name}: {int(count) * 8}")
-        text = FLEET.format(nodes="\n".join(nodes), quota=", ".join(quota))
-        self.create(*sorted(fleet_objects(parse_fleet(text, "fleet.yaml")), key=lambda o: o["kind"] != "Namespace"))
+        self.create(
+            *sorted(
+                fleet_objects(parse_fleet(fleet_text(*groups), "fleet.yaml")), key=lambda o: o["kind"] != "Namespace"
+            )
+        )
 
     def clear(self) -> None:
         """Takes away all work and all hardware, and waits until it is gone."""
@@ -183,6 +178,18 @@ class World:
             for w in self.all("Workload")
         ]
         return f"pods {pods} workloads {work}"
+
+
+def fleet_text(*groups: str) -> str:
+    """A fleet file of these groups and two teams."""
+    nodes, quota = [], []
+    for group in groups:
+        name, count, gpu, *more = group.split()
+        fields = {"cpu": '"64"', "memory": "512Gi", "rackSize": "2"} | dict(m.split("=", 1) for m in more)
+        extra = "".join(f", {k}: {v}" for k, v in fields.items())
+        nodes.append(f"- {{name: {name}, count: {count}, gpu: {gpu}{extra}}}")
+        quota.append(f"{name}: {int(count) * 8}")
+    return FLEET.format(nodes="\n".join(nodes), quota=", ".join(quota))
 
 
 def true_conditions(obj: Json) -> list[str]:

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -55,7 +55,7 @@ class _Connection:
         plain = socket.create_connection((host, port), timeout=timeout_s)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = tls.wrap_socket(plain, server_hostname=host) if tls else plain
-        self._file: IO[bytes] = self.sock.makefile("rb", _BUFFER_BYTES)
+        self._file = cast(IO[bytes], self.sock.makefile("rb", _BUFFER_BYTES))
 
     def ask(self, head: bytes, body: bytes, timeout_s: float) -> tuple[int, dict[bytes, bytes]]:
         """Sends a request and reads the status and the headers of the answer. Raises OSError, _Closed, _Garbled."""

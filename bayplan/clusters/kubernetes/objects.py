@@ -42,11 +42,8 @@ LOST_MAX = 8  # unanswered writes in a row after which the API server counts as 
 EVENTS_MAX = 4096
 
 PODS = "pods"
-CLAIMS = "resourceclaims.resource.k8s.io"
 WORKLOADS = "workloads.kueue.x-k8s.io"
 EVENTS = "events"
-FINALIZER = "resource.kubernetes.io/delete-protection"
-"""What a claim with devices carries (KEP-4381): kube-controller-manager takes it away with the devices."""
 MERGE = "application/merge-patch+json"
 _PASSING = frozenset({429, 500, 502, 503, 504})
 
@@ -150,8 +147,6 @@ class Replica:
             local = self._local(resource, namespace, name)
             if local is not None:
                 return self._patch_local(local, patch)
-        if resource == CLAIMS and (patch.get("status") or {}).get("allocation"):
-            patch = self._protected(namespace, name, patch)
         served = self.kinds.of(resource)
         return self._written(served, "PATCH", served.path(namespace, name, subresource), patch, MERGE)
 
@@ -267,18 +262,6 @@ class Replica:
             return False
         self._cache.put(record_of(PODS, body, served.api_version, served.kind))
         return bool(msgspec.json.decode(body)["spec"].get("nodeName") == node)
-
-    def _protected(self, namespace: str | None, name: str, patch: Object) -> Object:
-        """Puts the finalizer on a claim that is about to get devices; the patch then rests on that version."""
-        known = self.get(CLAIMS, namespace, name)
-        finalizers = known["metadata"].get("finalizers") or []
-        version = patch.get("metadata", {}).get("resourceVersion", "")
-        if FINALIZER in finalizers or (version and version != known["metadata"]["resourceVersion"]):
-            return patch
-        meta = {"resourceVersion": version or None, "finalizers": [*finalizers, FINALIZER]}
-        served = self.kinds.of(CLAIMS)
-        made = self._written(served, "PATCH", served.path(namespace, name), {"metadata": meta}, MERGE)
-        return patch | {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}}
 
     # --- Workloads that live here --------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from bayplan.runtime.controllers.base import (
 )
 from bayplan.runtime.objects import Object
 from bayplan.wire.names import POD_CLAIM_NAME
-from bayplan.wire.patches import release
+from bayplan.wire.patches import release, unprotect
 
 CLAIMS = "resourceclaims.resource.k8s.io"
 TEMPLATES = "resourceclaimtemplates.resource.k8s.io"
@@ -126,7 +126,10 @@ def reconcile_claim(store: Store, key: Key, now_s: int) -> int | None:
     reserved = (claim.get("status") or {}).get("reservedFor") or ()
     gone = frozenset(r["uid"] for r in reserved if r.get("resource") == "pods" and not _consumes(store, key[0], r))
     if gone:
-        _release(store, claim, gone)
+        claim = _release(store, claim, gone)
+    patch = unprotect(claim)
+    if patch is not None:
+        store.patch(CLAIMS, *key, patch)
     return None
 
 
@@ -135,11 +138,13 @@ def _consumes(store: Store, namespace: str, consumer: Object) -> bool:
     return pod is not None and pod["metadata"]["uid"] == consumer["uid"] and phase(pod) not in ("Succeeded", "Failed")
 
 
-def _release(store: Store, claim: Object, gone: frozenset[str]) -> None:
+def _release(store: Store, claim: Object, gone: frozenset[str]) -> Object:
+    """Takes these consumers off a claim; returns it as it then is."""
     patch = release(claim, gone)
-    if patch is not None:
-        meta = claim["metadata"]
-        store.patch(CLAIMS, meta["namespace"], meta["name"], patch, subresource="status")
+    if patch is None:
+        return claim
+    meta = claim["metadata"]
+    return store.patch(CLAIMS, meta["namespace"], meta["name"], patch, subresource="status")
 
 
 def _claim_keys(store: Store, change: Change) -> Iterable[Key]:

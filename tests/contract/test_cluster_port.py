@@ -1,0 +1,139 @@
+"""What every body of the Cluster port promises, asked of each in the same words: the twin is exact where this looks."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bayplan.clusters.simulator.fleetfile import parse_fleet
+from bayplan.clusters.simulator.objects import fleet_objects, snapshot_of
+from bayplan.core import decide
+from bayplan.model.codec import to_json
+from bayplan.model.plan import Plan
+from bayplan.model.policy import Policy
+from tests.cluster.checks import sound
+from tests.cluster.world import fleet_text, job, pod, template, true_conditions
+from tests.contract.bodies import Body
+
+FLEET = ("h100 2 h100-80gb", "sh 1 a100-80gb-shared")
+
+
+def furnish(body: Body) -> None:
+    body.world.fleet(*FLEET)
+    body.world.create(template("one", gpus=1), template("four", gpus=4), template("share", memory="12Gi"))
+
+
+def test_a_snapshot_stays_the_same_object_while_nothing_happens(body: Body) -> None:
+    furnish(body)
+    body.until(lambda: len(body.cluster.observe().nodes) == 3 and body.cluster.observe().device_classes)
+    body.settled()
+    assert body.cluster.observe() is body.cluster.observe()
+
+
+def test_what_is_placed_is_bound_with_its_devices(body: Body) -> None:
+    furnish(body)
+    body.world.create(pod("whole", claim="one"), pod("part", claim="share"), pod("plain"))
+    assert set(body.until(lambda: len(b := body.world.bound()) == 3 and b)) == {"whole", "part", "plain"}
+    assert sound(body.world) == [] and body.findings == []
+
+
+def test_the_next_snapshot_shows_what_was_applied(body: Body) -> None:
+    furnish(body)
+    body.world.create(pod("plain"))
+    body.until(lambda: body.world.bound())
+    assert [p.node != "" for p in body.cluster.observe().pods.values()] == [True]
+
+
+def test_carrying_out_twice_equals_once(body: Body) -> None:
+    furnish(body)
+    body.world.create(pod("whole", claim="one"))
+
+    def placed() -> Plan | None:
+        snapshot = body.cluster.observe()
+        plan = decide(snapshot, Policy(), now_s=0)
+        ready = any(p.pod and p.claims and p.claims[0].claim for d in plan.placed() for p in d.pods)
+        return plan if ready and not body.world.bound() else None
+
+    plan = None
+    for _ in range(200):
+        plan = placed()
+        if plan:
+            break
+        body.cluster.wait(0.05)
+    if plan is None:  # a body that does everything in one step has bound it by itself
+        return
+    first = body.cluster.apply(plan)
+    assert first.bound == ("team-a/whole",)
+    second = body.cluster.apply(plan)
+    assert second.bound == ()
+    assert body.world.bound() and sound(body.world) == []
+
+
+def test_a_decision_the_world_has_overtaken_is_a_conflict(body: Body) -> None:
+    furnish(body)
+    body.world.create(job("train", pods=1, claim="four"))
+
+    def planned() -> Plan | None:
+        plan = decide(body.cluster.observe(), Policy(), now_s=0)
+        return plan if plan.placed() else None
+
+    plan = None
+    while plan is None:
+        plan = planned()
+        body.cluster.wait(0.05)
+    stale = Plan(tuple(msgspec.structs.replace(d, resource_version="1") for d in plan.decisions), plan.revision)
+    applied = body.cluster.apply(stale)
+    assert [c.workload for c in applied.conflicts] == [plan.placed()[0].workload]
+    assert applied.admitted == () and body.world.bound() == {}
+
+
+def test_a_job_is_admitted_unsuspended_and_bound_whole(body: Body) -> None:
+    furnish(body)
+    body.world.create(job("train", pods=2, claim="four", rack=True))
+    body.until(lambda: len(body.world.bound()) == 2)
+    (workload,) = body.world.all("Workload", "team-a")
+    assert {"QuotaReserved", "Admitted"} <= set(true_conditions(workload))
+    assert (body.world.get("Job", "train", "team-a") or {})["spec"]["suspend"] is False
+    body.settled()
+    assert sound(body.world) == [] and body.findings == []
+
+
+def test_what_waits_says_why_on_the_object_people_know(body: Body) -> None:
+    furnish(body)
+    body.world.create(job("huge", pods=3, claim="four", rack=True), job("train", pods=9, claim="four"))
+
+    def why(name: str) -> str:
+        found = body.world.get("Job", name, "team-a") or {"metadata": {}}
+        return str((found["metadata"].get("annotations") or {}).get("bayplan.dev/why", ""))
+
+    body.until(lambda: why("train"))
+    assert "gpu" in why("train")
+    assert (body.world.get("Job", "train", "team-a") or {})["spec"]["suspend"] is True
+
+
+def test_an_evicted_job_is_suspended_and_the_other_runs(body: Body) -> None:
+    body.world.fleet("h100 1 h100-80gb")
+    body.world.create(template("four", gpus=4), job("low", pods=2, claim="four", priority="low"))
+    body.until(lambda: len(body.world.bound()) == 2)
+    body.world.create(job("high", pods=2, claim="four", priority="high"))
+    body.until(lambda: len([n for n in body.world.bound() if n.startswith("high")]) == 2, 60)
+    assert (body.world.get("Job", "low", "team-a") or {})["spec"]["suspend"] is True
+    body.settled()
+    assert sound(body.world) == []
+
+
+def test_equal_clusters_are_read_as_equal_snapshots(body: Body) -> None:
+    """Nodes, devices and queues as one reads them, whatever serves them: the reference is this very fleet's objects."""
+    furnish(body)
+    expected = snapshot_of(fleet_objects(parse_fleet(fleet_text(*FLEET), "fleet.yaml")))
+    body.until(lambda: len(body.cluster.observe().slices) == len(expected.slices))
+    seen = body.cluster.observe()
+    for name, node in expected.nodes.items():
+        mine = seen.nodes[name]
+        assert (mine.labels, mine.allocatable, mine.taints) == (node.labels, node.allocatable, node.taints)
+    assert sorted(map(to_json, (s.spec for s in seen.slices))) == sorted(
+        map(to_json, (s.spec for s in expected.slices))
+    )
+    for name, queue in expected.cluster_queues.items():
+        assert seen.cluster_queues[name].spec.resource_groups == queue.spec.resource_groups
+    for name, made in expected.device_classes.items():
+        assert seen.device_classes[name].spec == made.spec
