@@ -33,9 +33,10 @@ def stranding(book: Book, mix: Mix) -> Score:
 
     What a placement costs is, in thousandths of a GPU: by how much less of the node the next pod of the mix could use
     (the gradient of FGD), by how much more would be left over if the node were filled up with any one shape of the mix
-    (which sees that six shares of 12Gi leave the same gap as five), and the price of what it takes where the model is
-    scarce. A small part of the mix is always whole GPUs, so that cards stay whole where nothing else decides, and of
-    equal nodes one already in use is taken, so that nodes stay whole.
+    (which sees that six shares of 12Gi leave the same gap as five), the price of what it takes where the model is
+    scarce, and what it takes beyond the least that would do (a whole card for want of a slice). A small part of the mix
+    is always whole GPUs, so that cards stay whole where nothing else decides, and of equal nodes one already in use is
+    taken, so that nodes stay whole.
     """
     stock = Stock(book, mix)
     prices = cache(lambda: scarcity.prices(book, mix))
@@ -45,7 +46,9 @@ def stranding(book: Book, mix: Mix) -> Score:
         gain = (NEXT * (now.next - after.next) + FILL * (now.filled - after.filled)) / (NEXT + FILL) / stock.scale
         taken = now.free - after.free
         price = SCARCITY * prices().get(book.node_class_of(before), 0) * taken / WHOLE if taken else 0.0
-        return 2 * _graded(gain - price) + (book.view(before).pods > 0)
+        choices = book.options(before, shape)
+        least = min(now.free - stock.loss(o.after).free for o in choices) if len(choices) > 1 else taken
+        return 2 * _graded(gain - price - (taken - least)) + (book.view(before).pods > 0)
 
     return score
 

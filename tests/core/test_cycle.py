@@ -7,12 +7,14 @@ import pytest
 
 from bayplan.audit import audit
 from bayplan.core import decide
+from bayplan.model.device import ExactDeviceRequest
 from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from bayplan.model.queue import ClusterQueuePreemption
 from bayplan.model.reason import TopologyPlacementFailed
+from bayplan.model.workload import PodClaim
 from tests.core.scenes import POLICY, decided, in_words
-from tests.devices import LEVELS
-from tests.make import cluster
+from tests.devices import LEVELS, MIG, selector
+from tests.make import claim_of, cluster
 
 SCENES = [
     ("priority goes first", "a=8", "low:8 high:8!9", "", "", {"high": "a", "low": "held: TopologyPlacementFailed"}),
@@ -290,3 +292,14 @@ def test_an_admitted_gang_outlives_the_flavor_it_was_charged_to() -> None:
     snapshot = cluster("a=8", running="old:8@a", queues="team=8")
     lost = snapshot.replace(flavors={}, pods={}, claims={})
     assert decided(lost) == {"old": "a"}
+
+
+def test_a_claim_for_memory_gets_the_smallest_partition_that_will_do() -> None:
+    snapshot = cluster("a=2:a100mig", "x:1g.10gb")
+    enough = selector("device.capacity['gpu.nvidia.com'].memory.compareTo(quantity('12Gi')) >= 0")
+    asked = claim_of(ExactDeviceRequest(device_class_name=MIG, selectors=(enough,)))
+    x = snapshot.workloads["default/x"]
+    template = msgspec.structs.replace(x.pod_sets[0].template, claims=(PodClaim(name="gpu", template=asked),))
+    sets = (msgspec.structs.replace(x.pod_sets[0], template=template),)
+    (place,) = decide(snapshot.with_workload(msgspec.structs.replace(x, pod_sets=sets)), POLICY, now_s=1).placed()
+    assert "1g20gb" in place.pods[0].claims[0].allocation.devices.results[0].device

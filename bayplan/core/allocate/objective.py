@@ -1,10 +1,10 @@
-"""Which allocation is better: strand least, keep whole GPUs whole, keep options open, fit tightly.
+"""Which allocation is better: cost least, keep whole GPUs whole, keep options open, fit tightly.
 
-What is left of a GPU is *stranded* as far as no combination of its devices can use it. Among choices that strand
-equally, one that leaves untouched GPUs untouched is better, then one that keeps more of the larger partitions
-possible, then the tighter fit. All figures are thousandths of a GPU. The idea that what counts is what remains usable
-is fragmentation gradient descent's (Weng et al., USENIX ATC 2023); here it is measured on the hardware's own
-partitions.
+A device costs what it takes and what it *strands*: what is left of a GPU and no combination of its devices can use. So
+a claim that a slice would do is not given the whole card, which strands nothing. Among choices that cost equally, one
+that leaves untouched GPUs untouched is better, then one that keeps more of the larger partitions possible, then the
+tighter fit. All figures are thousandths of a GPU. The idea that what counts is what remains usable is fragmentation
+gradient descent's (Weng et al., USENIX ATC 2023); here it is measured on the hardware's own partitions.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ SORTS_MAX = 16
 
 
 class Score(NamedTuple):
-    """Smaller is better."""
+    """Smaller is better. `cost` is what is taken and what is stranded by it."""
 
-    stranded: int
+    cost: int
     opened: int
     lost: int
     left: int
@@ -34,8 +34,9 @@ def score(machines: Machines, before: State, after: State) -> Score:
     """What taking a device costs a component."""
     if before is after:
         return Score(0, 0, 0, 0)
+    lost = stranded(machines, after) - stranded(machines, before)
     return Score(
-        stranded(machines, after) - stranded(machines, before),
+        free(before) - free(after) + lost,
         int(before is before.kind.root),
         options(machines, before) - options(machines, after),
         free(after),

@@ -1,4 +1,4 @@
-"""The best of several solutions: strand least, keep whole GPUs whole, stay on one NUMA node, fit tightly.
+"""The best of several solutions: cost least, keep whole GPUs whole, stay on one NUMA node, fit tightly.
 
 The first solution of a search is greedy. When an ask takes several devices, searches confined to one NUMA node are run
 beside it and all solutions are ranked. GPUs and NICs that must share a PCIe root say so by constraint; closeness is
@@ -62,16 +62,16 @@ def numa_of(template: Template) -> Numa:
 def _rank(machines: Machines, board: Board, choices: Sequence[Choice]) -> Rank:
     """Smaller is better. What is left is counted where the devices were taken: a NUMA node is filled up, too."""
     states = [s.state for s in board.slots]
-    stranded = opened = lost = 0
+    cost = opened = lost = 0
     for choice in choices:
         before = states[choice.slot]
         grant = choice.grant
         after = before if choice.need.admin else machines.move(before, choice.device, grant.units, grant.tenant)
         if after is None:
             continue
-        cost = score(machines, before, after)
-        stranded, opened, lost = stranded + cost.stranded, opened + cost.opened, lost + cost.lost
+        each = score(machines, before, after)
+        cost, opened, lost = cost + each.cost, opened + each.opened, lost + each.lost
         states[choice.slot] = after
     numas = {_at(states[c.slot], c.device) for c in choices}
     left = sum(free(s) for s in states if any(_at(s, i) in numas for i in range(len(s.kind.templates))))
-    return stranded, opened, len(numas), lost, left
+    return cost, opened, len(numas), lost, left
