@@ -90,6 +90,7 @@ class Book:
         self._named = frozenset(named)
         self._shapes: list[_Shape] = []
         self._shape_ids: dict[tuple[bytes, Terms], int] = {}
+        self._asked: dict[tuple[bytes, Terms], int] = {}
         self._asks: dict[bytes, int] = {}
         self._rules: dict[bytes, int] = {}
         self._classes: list[_Class] = []
@@ -112,7 +113,13 @@ class Book:
 
     def shape(self, template: PodTemplate, terms: Terms = ANY) -> int:
         """The number of a pod template on these terms; equal templates share it, and terms only where they matter."""
-        text = to_json(template)
+        asked = to_json(template), terms
+        known = self._asked.get(asked)
+        if known is None:
+            known = self._asked[asked] = self._shape_for(asked[0], template, terms)
+        return known
+
+    def _shape_for(self, text: bytes, template: PodTemplate, terms: Terms) -> int:
         plain = self._asks.get(text)
         if plain is None:
             plain = self._asks[text] = self.catalog.ask(ask_of(template))

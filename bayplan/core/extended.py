@@ -28,7 +28,10 @@ class Extended:
 
     def ways(self, workload: Workload) -> tuple[Workload, ...]:
         """The workload as nodes that offer its resources see it, then as nodes with devices do, where they differ."""
-        if not any(self._backed(s.template) for s in workload.pod_sets):
+        for pod_set in workload.pod_sets:
+            if pod_set.template.extended and self._backed(pod_set.template):
+                break
+        else:
             return (workload,)
         scalar, devices = self._served(workload, self._offered), self._served(workload, frozenset())
         return (scalar,) if scalar == devices else (scalar, devices)

@@ -50,6 +50,8 @@ def terms_of(workload: Workload, snapshot: Snapshot) -> Terms:
     if workload.admission is not None:
         name = workload.admission.cluster_queue
     queue = snapshot.cluster_queues.get(name)
+    if local is None and queue is None:
+        return Terms(workload.namespace)
     return Terms(workload.namespace, strongest(q.isolation for q in (local, queue) if q is not None))
 
 
