@@ -177,8 +177,8 @@ def extended_name(container: int, resource: int) -> str:
 def is_extended(resource: str) -> bool:
     """Whether a resource is one that Kubernetes itself knows nothing of."""
     domain, slash, _ = resource.partition("/")
-    native = (
-        domain == "kubernetes.io" or (domain.endswith(".kubernetes.io") and not resource.startswith(IMPLICIT_RESOURCE))
+    native = domain == "kubernetes.io" or (
+        domain.endswith(".kubernetes.io") and not resource.startswith(IMPLICIT_RESOURCE)
     )
     return bool(slash) and not native
 
