@@ -10,6 +10,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -19,7 +20,14 @@ from rich.live import Live
 from rich.table import Table
 
 from bayplan.clusters.simulator.openb import OpenbPod, capacity_milli, read_nodes, read_pods
-from bayplan.clusters.simulator.packing import Packed, arrivals, pack, pack_at_random
+from bayplan.clusters.simulator.packing import (
+    Packed,
+    arrivals,
+    pack,
+    pack_at_prices,
+    pack_at_random,
+    upper_bound,
+)
 from bayplan.core.score import SCORES
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
@@ -42,6 +50,12 @@ PUBLISHED = {
 ORDER = ("random", "first-fit", "kube-scheduler", "dot-product", "gpu-clustering", "gpu-packing", "best-fit", "fgd")
 
 
+PACKERS = {"prices": ("stranding", pack_at_prices)}  # rows that are not a score alone: the score, and how it is run
+
+
+PRICED = tuple(PACKERS) if find_spec("highspy") else ()  # prices need the solver extra
+
+
 class Cell(NamedTuple):
     """One score on one trace, over all runs."""
 
@@ -55,7 +69,7 @@ class Cell(NamedTuple):
 
 def main() -> int:
     args = _arguments()
-    unknown = [s for s in args.scores if s not in SCORES]
+    unknown = [s for s in args.scores if s not in SCORES and s not in PACKERS]
     if unknown or not (args.data / NODES).exists():
         what = f"unknown score {unknown[0]!r}" if unknown else f"no {NODES} in {args.data}"
         print(f"bench openb: {what}", file=sys.stderr)
@@ -69,16 +83,25 @@ def main() -> int:
                 cells[score] = _measure(fleet, pods, score, args.seeds, args.node_orders)
                 if console.is_terminal:
                     live.update(_table(trace, cells), refresh=True)
-        console.print(_table(trace, cells))
+        console.print(_table(trace, cells, _bound(fleet, pods, args.seeds)))
     return 0
+
+
+def _bound(fleet: Snapshot, pods: Sequence[OpenbPod], seeds: Sequence[int]) -> float | None:
+    """The LP's upper bound at 100 %, mean over the seeds; None without the solver."""
+    if find_spec("highspy") is None:
+        return None
+    capacity = capacity_milli(fleet)
+    return mean(upper_bound(fleet, arrivals(pods, capacity, seed), Policy()) for seed in seeds)
 
 
 def _measure(
     fleet: Snapshot, pods: Sequence[OpenbPod], score: str, seeds: Sequence[int], node_orders: Sequence[int]
 ) -> Cell:
     capacity, started = capacity_milli(fleet), time.process_time()
+    named = PACKERS[score][0] if score in PACKERS else score
     runs = tuple(
-        _packer(score, seed)(fleet, arrivals(pods, capacity, seed), Policy(score=score, seed=order))
+        _packer(score, seed)(fleet, arrivals(pods, capacity, seed), Policy(score=named, seed=order))
         for seed in seeds
         for order in node_orders
     )
@@ -88,10 +111,10 @@ def _measure(
 def _packer(score: str, seed: int) -> Callable[[Snapshot, Sequence[OpenbPod], Policy], Packed]:
     if score == "random":
         return lambda fleet, queue, policy: pack_at_random(fleet, queue, policy, seed)
-    return pack
+    return PACKERS[score][1] if score in PACKERS else pack
 
 
-def _table(trace: str, cells: dict[str, Cell]) -> Table:
+def _table(trace: str, cells: dict[str, Cell], bound: float | None = None) -> Table:
     table = Table(title=f"openb {trace}: GPU allocation in %", title_justify="left")
     table.add_column("score")
     for at in AT:
@@ -104,7 +127,8 @@ def _table(trace: str, cells: dict[str, Cell]) -> Table:
         placed = f"{mean(r.placed for r in cell.runs):.0f}"
         shown = "" if published is None else f"{published:.2f}"
         table.add_row(score, *(f"{cell.at(at):.2f}" for at in AT), shown, off, placed, f"{cell.cpu_s:.1f}")
-    table.add_row("upper bound (LP)", "", "", "", f"{_published('upper bound', trace):.2f}", "", "", "")
+    shown = "" if bound is None else f"{bound:.2f}"
+    table.add_row("upper bound (LP)", "", shown, "", f"{_published('upper bound', trace):.2f}", "", "", "")
     return table
 
 
@@ -115,7 +139,9 @@ def _published(score: str, trace: str) -> float | None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=sys.argv[0], description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--traces", nargs="+", default=["default"], choices=TRACES, help="pod lists (default: default)")
-    parser.add_argument("--scores", nargs="+", default=[*ORDER, "stranding"], help="node scores (default: all)")
+    parser.add_argument(
+        "--scores", nargs="+", default=[*ORDER, "stranding", *PRICED], help="node scores (default: all)"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help="orders of arrival (default: 42…51)")
     parser.add_argument("--node-orders", nargs="+", type=int, default=[1], help="seeds of the node order (default: 1)")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the trace")

@@ -19,6 +19,7 @@ from typing import TypeAlias
 from bayplan.core import scarcity
 from bayplan.core.book import Book, NodeView, Option
 from bayplan.core.stock import Mix, Stock
+from bayplan.core.worth import Worths
 
 Score: TypeAlias = Callable[[int, int, Option], int]
 
@@ -28,7 +29,7 @@ WHOLE = 1000
 CPU_MAX_MILLI, GPU_MAX_MILLI = 128_000, 8_000
 
 
-def stranding(book: Book, mix: Mix) -> Score:
+def stranding(book: Book, mix: Mix, worths: Worths | None = None) -> Score:
     """Ours: strand least, spare what is scarce, keep whole what is whole.
 
     What a placement costs is, in thousandths of a GPU: by how much less of the node the next pod of the mix could use
@@ -36,7 +37,8 @@ def stranding(book: Book, mix: Mix) -> Score:
     (which sees that six shares of 12Gi leave the same gap as five), the price of what it takes where the model is
     scarce, and what it takes beyond the least that would do (a whole card for want of a slice). A small part of the mix
     is always whole GPUs, so that cards stay whole where nothing else decides, and of equal nodes one already in use is
-    taken, so that nodes stay whole.
+    taken, so that nodes stay whole. At prices, what a placement costs beyond what it
+    takes counts too, and counts most.
     """
     stock = Stock(book, mix)
     prices = cache(lambda: scarcity.prices(book, mix))
@@ -48,13 +50,15 @@ def stranding(book: Book, mix: Mix) -> Score:
         price = SCARCITY * prices().get(book.node_class_of(before), 0) * taken / WHOLE if taken else 0.0
         choices = book.options(before, shape)
         least = min(now.free - stock.loss(o.after).free for o in choices) if len(choices) > 1 else taken
-        return 2 * _graded(gain - price - (taken - least)) + (book.view(before).pods > 0)
+        beyond = PRICED * worths.beyond_milli(before, option.after) if worths else 0.0
+        return 2 * _graded(gain - price - (taken - least) - beyond) + (book.view(before).pods > 0)
 
     return score
 
 
 NEXT, FILL = 9, 1  # on openb, a tenth of `filled` beats `next` alone by 0.1 to 0.4 points; more of it gains less
 SCARCITY = 2  # one model's excess load over the fleet's, as a cost; 2 to 4 are alike on openb's gpuspec traces
+PRICED = 8  # on openb 4 to 12 are alike; at 1 the coarse grades drown the differences between prices
 
 
 def fgd(book: Book, mix: Mix) -> Score:
@@ -195,3 +199,5 @@ SCORES: dict[str, Callable[[Book, Mix], Score]] = {
     "kube-scheduler": kube_scheduler,
     "random": scattered,
 }
+PRICED_SCORES: dict[str, Callable[[Book, Mix, Worths], Score]] = {"stranding": stranding}
+"""Those that heed prices, where the policy carries any."""

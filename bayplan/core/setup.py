@@ -15,8 +15,10 @@ from bayplan.core.book import Book, ask_of
 from bayplan.core.fleet import Fleet, Occupancy, ranks
 from bayplan.core.needs import terms_of
 from bayplan.core.place import Placer
-from bayplan.core.score import SCORES
+from bayplan.core.score import PRICED_SCORES, SCORES, Score
+from bayplan.core.stock import Mix
 from bayplan.core.topology import Forest
+from bayplan.core.worth import Worths
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import PodTemplate, Workload
@@ -59,8 +61,14 @@ def placer_for(
             shape = site.book.shape(pod_set.template, terms)
             weights[shape] = weights.get(shape, 0) + pod_set.count
     mix = tuple((weight, shape) for shape, weight in sorted(weights.items()))
-    score = named(SCORES, "score", policy.score)(site.book, mix)
-    return Placer(Fleet(site.occupancy, site.rank), site.forest, score)
+    return Placer(Fleet(site.occupancy, site.rank), site.forest, _score(snapshot, policy, site.book, mix))
+
+
+def _score(snapshot: Snapshot, policy: Policy, book: Book, mix: Mix) -> Score:
+    plain = named(SCORES, "score", policy.score)
+    if policy.prices is not None and policy.score in PRICED_SCORES:
+        return PRICED_SCORES[policy.score](book, mix, Worths(book, snapshot.nodes, policy.prices))
+    return plain(book, mix)
 
 
 def named(known: Mapping[str, T], what: str, name: str) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bayplan.model.base import Value
+from bayplan.model.prices import Prices
 
 DEFAULT_LEVELS = (
     "topology.kubernetes.io/region",
@@ -18,7 +19,8 @@ class Policy(Value, frozen=True):
 
     `order`, `score` and `allocate` name the functions that order workloads, rank nodes and choose devices.
     `share_between_tenants` lets namespaces share a device that does not keep its users apart. `features` are the
-    resource.k8s.io feature gates that are on.
+    resource.k8s.io feature gates that are on. `prices`, if anybody worked them out, say what the work to come
+    would pay for what is free.
     """
 
     order: str = "priority"
@@ -27,6 +29,7 @@ class Policy(Value, frozen=True):
     levels: tuple[str, ...] = DEFAULT_LEVELS
     seed: int = 0
     share_between_tenants: bool = False
+    prices: Prices | None = None
     features: tuple[str, ...] = (
         "DRAAdminAccess",
         "DRAConsumableCapacity",

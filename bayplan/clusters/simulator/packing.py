@@ -2,15 +2,18 @@
 
 The method of the openb benchmark (Weng et al., USENIX ATC 2023): the trace's pods in a shuffled order, then pods drawn
 from it until all requests together reach 1.3 times the fleet; allocation is read where the requests reach a given
-percentage of the fleet. Every run is one `decide` over the whole queue, in order of arrival; nothing is placed by other
-code. Arrivals are shuffled by Python's generator, so single runs differ from the published ones and their means do not.
+percentage of the fleet. Every run is one `decide` over the whole queue, in order of arrival, or at prices one for every
+tenth of the fleet that is asked for; nothing is placed by other code. Arrivals are shuffled by Python's generator, so
+single runs differ from the published ones and their means do not.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
 
 from bayplan.clusters.simulator.openb import OpenbPod, capacity_milli, total_milli, workload_of
 from bayplan.core.book import Book, Option
@@ -18,12 +21,14 @@ from bayplan.core.cycle import decide
 from bayplan.core.fleet import Trial
 from bayplan.core.setup import placer_for
 from bayplan.model.base import Value
-from bayplan.model.plan import Place
+from bayplan.model.plan import Place, Plan
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Workload
+from bayplan.runtime.prices import market
 
 INFLATION_PERCENT = 130
+REFRESHES = 10  # of the prices, while requests as large as the fleet arrive
 
 
 class Packed(Value, frozen=True):
@@ -57,6 +62,58 @@ def pack(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -> Packed:
     plan = decide(fleet.replace(workloads={w.key: w for w in waiting}), policy, now_s=len(waiting))
     placed = {d.workload for d in plan.decisions if isinstance(d, Place)}
     return measured(fleet, queue, lambda i: waiting[i].key in placed)
+
+
+def pack_at_prices(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -> Packed:
+    """The same with prices, made anew whenever another tenth of the fleet has been asked for.
+
+    They are made from what every score knows as the mix, the whole queue, as much of it as is still to come. Raises
+    ImportError without the `solver` extra.
+    """
+    waiting = _workloads(queue)
+    to_come = [msgspec.structs.replace(w, active=False) for w in waiting]
+    total, capacity = total_milli(queue), capacity_milli(fleet)
+    placed: set[str] = set()
+    arrived = 0
+    for start, end in _tenths(queue, capacity):
+        now = market(fleet, policy, waiting, scale=max(total - arrived, capacity // REFRESHES) / total)
+        asking = {w.key: w for w in waiting[start:end]}
+        later = {w.key: w for w in to_come[end:]}  # held, and in the mix
+        priced = msgspec.structs.replace(policy, prices=now.prices)
+        plan = decide(fleet.replace(workloads=asking | later), priced, now_s=end)
+        places = [d for d in plan.decisions if isinstance(d, Place)]
+        after = fleet.replace(workloads=asking).carried_out(Plan(decisions=tuple(places)), now_s=end)
+        fleet = after.replace(workloads={})
+        placed.update(d.workload for d in places)
+        arrived += total_milli(queue[start:end])
+    return measured(fleet, queue, lambda i: waiting[i].key in placed)
+
+
+def _tenths(queue: Sequence[OpenbPod], capacity: int) -> Iterator[tuple[int, int]]:
+    """The queue in pieces that each ask for a tenth of the fleet."""
+    start, requested = 0, 0
+    for end, pod in enumerate(queue, start=1):
+        requested += pod.total_milli
+        if requested * REFRESHES >= capacity:
+            yield start, end
+            start, requested = end, requested - capacity // REFRESHES
+    if start < len(queue):
+        yield start, len(queue)
+
+
+def upper_bound(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -> float:
+    """Percent of the empty fleet's GPUs that the first arrivals that ask for all of it can get at most, by the LP.
+
+    Pods without GPUs are left out. Raises ImportError without the `solver` extra.
+    """
+    capacity, requested, asking = capacity_milli(fleet), 0, []
+    for pod, workload in zip(queue, _workloads(queue), strict=True):
+        requested += pod.total_milli
+        if requested > capacity:
+            break
+        if pod.gpus:
+            asking.append(workload)
+    return 100 * market(fleet, policy, asking).served_milli / capacity
 
 
 def pack_at_random(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy, seed: int) -> Packed:
