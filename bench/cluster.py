@@ -60,7 +60,7 @@ class Result(NamedTuple):
     gpus: int
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench cluster", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--nodes", type=int, default=50)
     parser.add_argument("--mig-nodes", type=int, default=10, help="kube-scheduler's time grows with their square")
@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 nodes = chosen.mig_nodes if case.name == "mig" else chosen.nodes
                 for scheduler in ("kube-scheduler", "bayplan"):
                     show(case, scheduler, run(plane, case, scheduler, nodes))
+    return 0
 
 
 def show(case: Case, scheduler: str, result: Result) -> None:
@@ -237,4 +238,4 @@ def void(_: object) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
