@@ -101,6 +101,7 @@ class Book:
         self._counts: list[dict[int, int]] = []
         self._admits: dict[tuple[int, int], bool] = {}
         self._views: dict[int, NodeView] = {}
+        self._empties: dict[int, int] = {}
         self._usable: dict[tuple[int, int], int] = {}
         self._class_of: dict[str, int] = {}
 
@@ -346,6 +347,12 @@ class Book:
 
     def empty_of(self, cls: int) -> int:
         """The signature of a node of this class with nothing on it."""
+        known = self._empties.get(cls)
+        if known is None:
+            known = self._empties[cls] = self._empty_of(cls)
+        return known
+
+    def _empty_of(self, cls: int) -> int:
         sample = self._classes[cls].sample.name
         nothing = self.catalog.start("", ())
         state = self.catalog.state(sample, self.catalog.start(sample, ()), nothing)

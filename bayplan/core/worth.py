@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from bayplan.core.book import Book
 from bayplan.model.node import Node
 from bayplan.model.prices import ClassPrices, Prices
 
 MICRO_PER_MILLI = 1000
+WHOLE = 1000
 
 
 class Worths:
@@ -22,7 +24,7 @@ class Worths:
 
     def __init__(self, book: Book, nodes: Mapping[str, Node], prices: Prices) -> None:
         self._book = book
-        self._classes = {book.node_class(nodes[p.like]): p for p in prices.classes if p.like in nodes}
+        self._classes = {book.node_class(nodes[p.like]): _Class.of(p) for p in prices.classes if p.like in nodes}
         self._known: dict[int, int] = {}
 
     def beyond_milli(self, before: int, after: int) -> float:
@@ -38,12 +40,20 @@ class Worths:
             known = self._known[sig] = self._work_out(sig, self._classes[self._book.node_class_of(sig)])
         return known
 
-    def _work_out(self, sig: int, prices: ClassPrices) -> int:
+    def _work_out(self, sig: int, prices: _Class) -> int:
         view = self._book.view(sig)
-        gaps = sum(_at(prices.gaps, free) - MICRO_PER_MILLI * free for free in view.gpu_free_milli)
+        gaps = sum(map(prices.premiums.__getitem__, view.gpu_free_milli))
         return gaps + prices.core_micro * view.cpu_free_milli // 1000
 
 
-def _at(gaps: tuple[tuple[int, int], ...], free: int) -> int:
-    at = bisect_right(gaps, free, key=lambda gap: gap[0])
-    return gaps[at - 1][1] if at else 0
+class _Class(NamedTuple):
+    """A core's price, and for 0 to 1000 free thousandths of one GPU what the gap is worth beyond its face value."""
+
+    core_micro: int
+    premiums: tuple[int, ...]
+
+    @classmethod
+    def of(cls, prices: ClassPrices) -> _Class:
+        sizes, worths = [size for size, _ in prices.gaps], [0, *(worth for _, worth in prices.gaps)]
+        at = (worths[bisect_right(sizes, free)] - MICRO_PER_MILLI * free for free in range(WHOLE + 1))
+        return cls(prices.core_micro, tuple(at))
