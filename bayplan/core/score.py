@@ -42,12 +42,13 @@ def stranding(book: Book, mix: Mix, worths: Worths | None = None) -> Score:
     """
     stock = Stock(book, mix)
     prices = cache(lambda: scarcity.prices(book, mix))
+    scarcity_weight = SCARCITY if worths is None else SCARCITY_PRICED
 
     def score(before: int, shape: int, option: Option) -> int:
         now, after = stock.loss(before), stock.loss(option.after)
         gain = (NEXT * (now.next - after.next) + FILL * (now.filled - after.filled)) / (NEXT + FILL) / stock.scale
         taken = now.free - after.free
-        price = SCARCITY * prices().get(book.node_class_of(before), 0) * taken / WHOLE if taken else 0.0
+        price = scarcity_weight * prices().get(book.node_class_of(before), 0) * taken / WHOLE if taken else 0.0
         choices = book.options(before, shape)
         least = min(now.free - stock.loss(o.after).free for o in choices) if len(choices) > 1 else taken
         beyond = PRICED * worths.beyond_milli(before, option.after) if worths else 0.0
@@ -58,6 +59,7 @@ def stranding(book: Book, mix: Mix, worths: Worths | None = None) -> Score:
 
 NEXT, FILL = 9, 1  # on openb, a tenth of `filled` beats `next` alone by 0.1 to 0.4 points; more of it gains less
 SCARCITY = 2  # one model's excess load over the fleet's, as a cost; 2 to 4 are alike on openb's gpuspec traces
+SCARCITY_PRICED = 4  # beside prices: which work is refused does not matter to them
 PRICED = 8  # on openb 4 to 12 are alike; at 1 the coarse grades drown the differences between prices
 
 

@@ -71,16 +71,15 @@ def pack_at_prices(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -
     ImportError without the `solver` extra.
     """
     waiting = _workloads(queue)
-    to_come = [msgspec.structs.replace(w, active=False) for w in waiting]
+    others = {w.key: msgspec.structs.replace(w, active=False) for w in waiting}  # held, and in the mix
     total, capacity = total_milli(queue), capacity_milli(fleet)
     placed: set[str] = set()
     arrived = 0
     for start, end in _tenths(queue, capacity):
         now = market(fleet, policy, waiting, scale=max(total - arrived, capacity // REFRESHES) / total)
         asking = {w.key: w for w in waiting[start:end]}
-        later = {w.key: w for w in to_come[end:]}  # held, and in the mix
         priced = msgspec.structs.replace(policy, prices=now.prices)
-        plan = decide(fleet.replace(workloads=asking | later), priced, now_s=end)
+        plan = decide(fleet.replace(workloads=others | asking), priced, now_s=end)
         places = [d for d in plan.decisions if isinstance(d, Place)]
         after = fleet.replace(workloads=asking).carried_out(Plan(decisions=tuple(places)), now_s=end)
         fleet = after.replace(workloads={})
