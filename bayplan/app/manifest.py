@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import yaml
 
-from bayplan.app.checks import selector_errors
 from bayplan.app.errors import BadInput
 from bayplan.app.observed import Observed
+from bayplan.lint import Finding, validate_strictly
+from bayplan.lint.defaults import with_defaults
 from bayplan.model.base import Value
 from bayplan.runtime.mirror import KINDS, POD, WORKLOAD, GroupKind, Mirror
 from bayplan.wire.errors import Malformed
@@ -126,8 +127,9 @@ def _check(source: str, obj: Json) -> None:
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name", metadata.get("generateName")), str):
         raise BadInput(source, f"{obj['kind']}: metadata.name", "is required")
     metadata.setdefault("name", f"{metadata.get('generateName')}0")
-    for path, message in selector_errors(obj):
-        raise BadInput(source, f"{title(obj)}: {path}", message)
+    for found in validate_strictly(with_defaults(obj)):
+        sentence = " ".join(str(Finding("", found.type, found.value, found.message)).split())
+        raise BadInput(source, f"{title(obj)}: {found.path}", sentence)
 
 
 def _stamp(obj: Json, index: int, now_s: int) -> None:

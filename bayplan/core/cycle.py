@@ -83,7 +83,7 @@ class Cycle:
         asking = [self.extended.ways(w) for w in (*self.unfinished, *self.pending)]
         others = [way for ways in asking for way in ways[1:]]
         self.placer = placer_for(snapshot, policy, [ways[0] for ways in asking], others)
-        self.preemption = Preemption(snapshot, self.placer, running, now_s)
+        self.preemption = Preemption(snapshot, self.placer, running)
         self.queues = {w.key: self._cluster_queue(w) for w in ordered}
         self.heads: dict[str, str] = {}
         self.assigned: dict[str, list[Assignment] | NoMatchingFlavor] = {}

@@ -52,7 +52,7 @@ class Preemptor(NamedTuple):
 class Preemption:
     """The search for victims in one cycle."""
 
-    def __init__(self, snapshot: Snapshot, placer: Placer, running: Iterable[Running], now_s: int) -> None:
+    def __init__(self, snapshot: Snapshot, placer: Placer, running: Iterable[Running]) -> None:
         self.snapshot, self.placer = snapshot, placer
         self.leaving = tuple(p for _, p in sorted(snapshot.pods.items()) if p.terminating and p.node)
         self._by_queue: dict[str, list[Running]] = {}
