@@ -28,7 +28,7 @@ from bayplan.clusters.simulator.packing import (
     pack_at_random,
     upper_bound,
 )
-from bayplan.core.score import SCORES
+from bayplan.clusters.simulator.simulate import POLICIES, PRICES, score_of
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 
@@ -50,10 +50,7 @@ PUBLISHED = {
 ORDER = ("random", "first-fit", "kube-scheduler", "dot-product", "gpu-clustering", "gpu-packing", "best-fit", "fgd")
 
 
-PACKERS = {"prices": ("stranding", pack_at_prices)}  # rows that are not a score alone: the score, and how it is run
-
-
-PRICED = tuple(PACKERS) if find_spec("highspy") else ()  # prices need the solver extra
+PRICED = (PRICES,) if find_spec("highspy") else ()  # prices need the solver extra
 
 
 class Cell(NamedTuple):
@@ -69,7 +66,7 @@ class Cell(NamedTuple):
 
 def main() -> int:
     args = _arguments()
-    unknown = [s for s in args.scores if s not in SCORES and s not in PACKERS]
+    unknown = [s for s in args.scores if s not in POLICIES]
     if unknown or not (args.data / NODES).exists():
         what = f"unknown score {unknown[0]!r}" if unknown else f"no {NODES} in {args.data}"
         print(f"bench openb: {what}", file=sys.stderr)
@@ -99,9 +96,8 @@ def _measure(
     fleet: Snapshot, pods: Sequence[OpenbPod], score: str, seeds: Sequence[int], node_orders: Sequence[int]
 ) -> Cell:
     capacity, started = capacity_milli(fleet), time.process_time()
-    named = PACKERS[score][0] if score in PACKERS else score
     runs = tuple(
-        _packer(score, seed)(fleet, arrivals(pods, capacity, seed), Policy(score=named, seed=order))
+        _packer(score, seed)(fleet, arrivals(pods, capacity, seed), Policy(score=score_of(score), seed=order))
         for seed in seeds
         for order in node_orders
     )
@@ -111,7 +107,7 @@ def _measure(
 def _packer(score: str, seed: int) -> Callable[[Snapshot, Sequence[OpenbPod], Policy], Packed]:
     if score == "random":
         return lambda fleet, queue, policy: pack_at_random(fleet, queue, policy, seed)
-    return PACKERS[score][1] if score in PACKERS else pack
+    return pack_at_prices if score == PRICES else pack
 
 
 def _table(trace: str, cells: dict[str, Cell], bound: float | None = None) -> Table:

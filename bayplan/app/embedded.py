@@ -35,7 +35,7 @@ from bayplan.model import codec
 from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
-from bayplan.runtime import Applied, Cycle, JournalError, Loop, Temporary
+from bayplan.runtime import Applied, Cycle, JournalError, Loop, Pricer, Temporary
 from bayplan.wire.kinds import group_kind
 
 REAL_PAUSE_S = 0.5  # the longest the loop sleeps through a request to stop
@@ -55,6 +55,7 @@ class Embedded:
         speed: int = 1,
         stream: bool = True,
         policy: Policy | None = None,
+        pricer: Pricer | None = None,
         watcher: Callable[[Cycle], None] | None = None,
     ) -> None:
         """Opens or creates the cluster of `home` and starts it.
@@ -66,7 +67,7 @@ class Embedded:
             home.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput("--data", str(home.path), error.strerror or "cannot be made") from error
-        self.home, self.policy = home, policy or Policy()
+        self.home, self.policy, self._pricer = home, policy or Policy(), pricer
         self.clock = Clock(home.clock, speed=speed)
         self.failure: Exception | None = None
         self.hiccup = ""
@@ -124,6 +125,7 @@ class Embedded:
                     decide=decide,
                     audit=audit,
                     policy=self.policy,
+                    pricer=self._pricer,
                     journal=journal,
                     watcher=self._saw,
                     failed=self._failed,

@@ -24,6 +24,7 @@ from typing import Any
 
 from bayplan.app.errors import BadInput
 from bayplan.app.identity import access
+from bayplan.app.pricing import pricer
 from bayplan.audit import audit
 from bayplan.clusters.kubernetes.body import KubernetesCluster
 from bayplan.clusters.kubernetes.http import Http
@@ -54,6 +55,7 @@ class Settings(Value, frozen=True):
     queues: str = "bayplan"
     listen: str = "127.0.0.1:8080"
     journal: str = ""
+    prices: bool = False
     identity: str = ""
 
 
@@ -61,6 +63,7 @@ class Scheduler:
     def __init__(self, kubeconfig: Path | None, settings: Settings, policy: Policy | None = None) -> None:
         """Raises BadInput, Unreachable."""
         self.settings, self.policy = settings, policy or Policy()
+        self._pricer = pricer() if settings.prices else None
         reached = access(kubeconfig)
         self.meter = Meter()
         self._stopped = threading.Event()
@@ -115,6 +118,7 @@ class Scheduler:
                 decide=self.meter.timed_decide,
                 audit=audit,
                 policy=self.policy,
+                pricer=self._pricer,
                 journal=journal,
                 watcher=self._saw,
                 failed=self._failed,

@@ -8,18 +8,20 @@ from statistics import mean, pstdev
 from typing import TypeVar
 
 from bayplan.app.errors import BadInput
+from bayplan.app.pricing import pricer
 from bayplan.clusters.simulator import Progress, Result, read_scenario, simulate
 from bayplan.clusters.simulator.openb import capacity_milli, read_nodes, read_pods
-from bayplan.clusters.simulator.packing import arrivals, pack, pack_at_random
+from bayplan.clusters.simulator.packing import arrivals, pack, pack_at_prices, pack_at_random
 from bayplan.clusters.simulator.scenario import OPENB_NODES
-from bayplan.core.score import SCORES
+from bayplan.clusters.simulator.simulate import POLICIES, PRICES, score_of
 from bayplan.model.base import Value
 from bayplan.model.policy import Policy
 from bayplan.wire.errors import Malformed
 
-POLICIES = tuple(SCORES)
 RANDOM = "random"
 FULL_PERCENT = 100  # where the openb benchmark reads allocation: as much requested as there is
+
+__all__ = ["POLICIES", "Filled", "Simulated", "Watch", "fill", "run_scenario"]
 
 _T = TypeVar("_T")
 
@@ -67,8 +69,11 @@ def fill(path: Path, policies: Sequence[str], *, seeds: int, watch: Watch | None
         shares, dropped = [], []
         for seed in range(1, seeds + 1):
             queue = arrivals(pods, capacity, seed)
-            policy = Policy(score=name, seed=seed)
-            packed = pack_at_random(fleet, queue, policy, seed) if name == RANDOM else pack(fleet, queue, policy)
+            policy = Policy(score=score_of(name), seed=seed)
+            if name == RANDOM:
+                packed = pack_at_random(fleet, queue, policy, seed)
+            else:
+                packed = (pack_at_prices if name == PRICES else pack)(fleet, queue, policy)
             shares.append(packed.allocation[FULL_PERCENT])
             dropped.append(packed.dropped)
             if watch is not None:
@@ -89,8 +94,10 @@ def _reporter(watch: Watch | None, seed: int, seeds: int) -> Callable[[str, Prog
 
 def _check(policies: Sequence[str]) -> None:
     for name in policies:
-        if name not in SCORES:
+        if name not in POLICIES:
             raise BadInput("--policy", "", f"expected some of {', '.join(POLICIES)}, got {name!r}")
+    if PRICES in policies:
+        pricer("--policy")
 
 
 def _read(path: Path, read: Callable[[], _T]) -> _T:

@@ -35,6 +35,7 @@ class Output(StrEnum):
 
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Text for people, or JSON with a stable schema.")]
+PricesOption = Annotated[bool, typer.Option("--prices", help="Place at prices: denser, needs the solver extra.")]
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace; without it, all of them.")]
 KubeconfigOption = Annotated[
     Path | None,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bayplan.app.scheduler import LEASE, NAMESPACE, Permanent, Scheduler, Settings, log_json
-from bayplan.cli.common import Exit, end, stderr
+from bayplan.cli.common import Exit, PricesOption, end, stderr
 
 
 class Queues(StrEnum):
@@ -45,6 +45,7 @@ def scheduler(
     queues: QueuesOption = Queues.bayplan,
     listen: ListenOption = "127.0.0.1:8080",
     journal: JournalOption = None,
+    prices: PricesOption = False,
 ) -> None:
     """Schedule a real cluster: pods that say `schedulerName: bayplan`, and jobs in its queues."""
     log_json()
@@ -55,6 +56,7 @@ def scheduler(
         queues=queues.value,
         listen=listen,
         journal=str(journal) if journal else "",
+        prices=prices,
     )
     serving = Scheduler(kubeconfig, settings)
 

@@ -11,8 +11,9 @@ from rich.text import Text
 from bayplan.app.embedded import Embedded, running
 from bayplan.app.fleets import load_fleet
 from bayplan.app.home import home
+from bayplan.app.pricing import pricer
 from bayplan.app.running import Watcher
-from bayplan.cli.common import Exit, Output, OutputOption, end, show, show_json, stderr
+from bayplan.cli.common import Exit, Output, OutputOption, PricesOption, end, show, show_json, stderr
 from bayplan.cli.live import watch
 from bayplan.cli.words import count
 
@@ -39,11 +40,19 @@ def up(
     port: PortOption = 0,
     data: DataOption = None,
     speed: SpeedOption = 1,
+    prices: PricesOption = False,
     output: OutputOption = Output.text,
 ) -> None:
     """Start a cluster here (API server, kubelets, scheduler) until Ctrl-C; the next start finds it again."""
-    watcher = Watcher()
-    embedded = Embedded(home(data), load_fleet(fleet) if fleet else None, port=port, speed=speed, watcher=watcher)
+    watcher, priced = Watcher(), pricer() if prices else None
+    embedded = Embedded(
+        home(data),
+        load_fleet(fleet) if fleet else None,
+        port=port,
+        speed=speed,
+        watcher=watcher,
+        pricer=priced,
+    )
     with running(embedded):
         greet(embedded, output)
         title = f"Bayplan · {embedded.fleet.metadata.name}" + (f" · time ×{speed}" if speed > 1 else "")

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from bayplan.core.book import Option
 from bayplan.core.fleet import Fleet, Put, Trial
+from bayplan.core.stock import Mix
 from bayplan.core.topology import HOSTNAME, Domain, Forest, Tree
 from bayplan.model.node import NodeSelector
 from bayplan.model.reason import TopologyPlacementFailed
@@ -53,10 +54,10 @@ class Placement(NamedTuple):
 
 
 class Placer:
-    """Placing for one cycle: the fleet, the trees, and the node score in force."""
+    """Placing for one cycle: the fleet, the trees, the node score in force, and the mix it was made for."""
 
-    def __init__(self, fleet: Fleet, forest: Forest, score: Score) -> None:
-        self.fleet, self.book, self.forest = fleet, fleet.book, forest
+    def __init__(self, fleet: Fleet, forest: Forest, score: Score, mix: Mix = ()) -> None:
+        self.fleet, self.book, self.forest, self.mix = fleet, fleet.book, forest, mix
         self._score = score
         self._best: dict[int, dict[int, tuple[int, Option] | None]] = {}
         self._failed: dict[tuple[Need, ...], TopologyPlacementFailed] = {}

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from bayplan.core import scarcity
 from bayplan.core.book import Book, NodeView, Option
-from bayplan.core.stock import Mix, Stock
+from bayplan.core.stock import Mix, stock_of
 from bayplan.core.worth import Worths
 
 Score: TypeAlias = Callable[[int, int, Option], int]
@@ -37,18 +37,16 @@ def stranding(book: Book, mix: Mix, worths: Worths | None = None) -> Score:
     (which sees that six shares of 12Gi leave the same gap as five), the price of what it takes where the model is
     scarce, and what it takes beyond the least that would do (a whole card for want of a slice). A small part of the mix
     is always whole GPUs, so that cards stay whole where nothing else decides, and of equal nodes one already in use is
-    taken, so that nodes stay whole. At prices, what a placement costs beyond what it
-    takes counts too, and counts most.
+    taken, so that nodes stay whole. At prices, what a placement costs beyond what it takes counts too, and counts most.
     """
-    stock = Stock(book, mix)
+    stock = stock_of(book, mix)
     prices = cache(lambda: scarcity.prices(book, mix))
-    scarcity_weight = SCARCITY if worths is None else SCARCITY_PRICED
 
     def score(before: int, shape: int, option: Option) -> int:
         now, after = stock.loss(before), stock.loss(option.after)
         gain = (NEXT * (now.next - after.next) + FILL * (now.filled - after.filled)) / (NEXT + FILL) / stock.scale
         taken = now.free - after.free
-        price = scarcity_weight * prices().get(book.node_class_of(before), 0) * taken / WHOLE if taken else 0.0
+        price = SCARCITY * prices().get(book.node_class_of(before), 0) * taken / WHOLE if taken else 0.0
         choices = book.options(before, shape)
         least = min(now.free - stock.loss(o.after).free for o in choices) if len(choices) > 1 else taken
         beyond = PRICED * worths.beyond_milli(before, option.after) if worths else 0.0
@@ -59,13 +57,12 @@ def stranding(book: Book, mix: Mix, worths: Worths | None = None) -> Score:
 
 NEXT, FILL = 9, 1  # on openb, a tenth of `filled` beats `next` alone by 0.1 to 0.4 points; more of it gains less
 SCARCITY = 2  # one model's excess load over the fleet's, as a cost; 2 to 4 are alike on openb's gpuspec traces
-SCARCITY_PRICED = 4  # beside prices: which work is refused does not matter to them
 PRICED = 8  # on openb 4 to 12 are alike; at 1 the coarse grades drown the differences between prices
 
 
 def fgd(book: Book, mix: Mix) -> Score:
     """Fragmentation gradient descent: the smallest rise of what a pod drawn from the mix could not use."""
-    stock = Stock(book, mix, whole_share=0)
+    stock = stock_of(book, mix, 0)
 
     def score(before: int, shape: int, option: Option) -> int:
         return _graded((stock.loss(before).next - stock.loss(option.after).next) / stock.scale)

@@ -61,7 +61,7 @@ def placer_for(
             shape = site.book.shape(pod_set.template, terms)
             weights[shape] = weights.get(shape, 0) + pod_set.count
     mix = tuple((weight, shape) for shape, weight in sorted(weights.items()))
-    return Placer(Fleet(site.occupancy, site.rank), site.forest, _score(snapshot, policy, site.book, mix))
+    return Placer(Fleet(site.occupancy, site.rank), site.forest, _score(snapshot, policy, site.book, mix), mix)
 
 
 def _score(snapshot: Snapshot, policy: Policy, book: Book, mix: Mix) -> Score:

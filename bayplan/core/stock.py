@@ -7,6 +7,7 @@ of one shape as still fit, CPU and memory included.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from bayplan.core.allocate import NO_WORTH, Worth
@@ -18,6 +19,8 @@ Mix: TypeAlias = tuple[tuple[int, int], ...]
 WHOLE = 1000
 COVER_PERCENT = 95  # the most frequent shapes up to this part of the mix count; the tail is noise (FGD's figure)
 SHAPES_MAX = 64
+WHOLE_SHARE_PERCENT = 10
+KEPT = 4  # of these remembered: a queue often stays the same from one cycle to the next, and so do its losses
 
 
 class Loss(NamedTuple):
@@ -41,7 +44,7 @@ class Stock:
     `whole_share` is the percentage of the mix that is taken to be whole GPUs, whatever the mix says.
     """
 
-    def __init__(self, book: Book, mix: Mix, whole_share: int = 10) -> None:
+    def __init__(self, book: Book, mix: Mix, whole_share: int = WHOLE_SHARE_PERCENT) -> None:
         self._book = book
         self._asked = tuple(
             _Asked(weight * (100 - whole_share), shape, book.needs(shape), book.ask(shape))
@@ -92,6 +95,12 @@ class Stock:
             by_ask = dict(zip(self._asks, catalog.worths(kind, state, self._asks), strict=True)) if gpus else {}
             known = self._devices[kind, state] = gpus, tuple(by_ask.get(a.ask, NO_WORTH) for a in self._asked)
         return known
+
+
+@lru_cache(maxsize=KEPT)
+def stock_of(book: Book, mix: Mix, whole_share: int = WHOLE_SHARE_PERCENT) -> Stock:
+    """The Stock of this mix, with the losses it has worked out before."""
+    return Stock(book, mix, whole_share)
 
 
 def merged(book: Book, mix: Mix) -> Mix:

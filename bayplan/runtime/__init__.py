@@ -3,6 +3,7 @@
 from bayplan.runtime.journal import Entry, Journal, JournalError, read
 from bayplan.runtime.loop import Cycle, Loop
 from bayplan.runtime.ports import Applied, Clock, Cluster, Conflict, Permanent, Temporary
+from bayplan.runtime.prices import Pricer
 from bayplan.runtime.replay import Replayed, replay
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "JournalError",
     "Loop",
     "Permanent",
+    "Pricer",
     "Replayed",
     "Temporary",
     "read",

@@ -14,6 +14,7 @@ from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 from bayplan.runtime.journal import Journal
 from bayplan.runtime.ports import Applied, Audit, Clock, Cluster, Decide, Finding, Temporary, text_of
+from bayplan.runtime.prices import Pricer
 
 TICK_S = 15  # the longest a forecast or a lease may be out of date
 RETRY_S = 1  # what was refused is decided again after this time even if nothing else changes
@@ -39,13 +40,15 @@ class Loop:
         decide: Decide,
         audit: Audit,
         policy: Policy | None = None,
+        pricer: Pricer | None = None,
         journal: Journal | None = None,
         watcher: Callable[[Cycle], None] | None = None,
         failed: Callable[[Temporary], None] | None = None,
         tick_s: int = TICK_S,
     ) -> None:
-        """`watcher` sees every cycle, `failed` every failure that will be tried again."""
+        """`pricer` adds prices to the policy; `watcher` sees every cycle, `failed` every failure to be tried again."""
         self.policy = policy or Policy()
+        self._pricer = pricer
         self._cluster = cluster
         self._clock = clock
         self._decide = decide
@@ -61,10 +64,11 @@ class Loop:
         """One cycle, now. Raises Temporary or Permanent."""
         now_s = self._clock.now_s()
         snapshot = self._cluster.observe()
-        plan = self._decide(snapshot, self.policy, now_s=now_s)
-        findings: tuple[Finding, ...] = self._audit(snapshot, self.policy, plan)
+        policy = self._pricer(self.policy, snapshot, now_s) if self._pricer else self.policy
+        plan = self._decide(snapshot, policy, now_s=now_s)
+        findings: tuple[Finding, ...] = self._audit(snapshot, policy, plan)
         if self._journal:
-            self._journal.append(snapshot, self.policy, now_s, plan)
+            self._journal.append(snapshot, policy, now_s, plan)
         applied = None if findings else self._cluster.apply(plan)
         cycle = Cycle(now_s, snapshot, plan, text_of(findings), applied)
         refused = applied is not None and bool(applied.conflicts)

@@ -19,6 +19,9 @@ TOLERANCE_MILLI = 0.5  # a pattern enters if it is worth so much more than the g
 Pattern = tuple[tuple[int, int], ...]
 """(size in units, how many), by size."""
 
+Patterns = tuple[frozenset[Pattern], ...]
+"""Patterns by class of nodes."""
+
 
 class Hardware(NamedTuple):
     """One class of nodes: GPUs by free thousandths, and free cores in thousandths."""
@@ -37,23 +40,29 @@ class Asked(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """`worth_milli` of all served. By class: worth of a gap of 0, 1, … UNITS units, and of a core, in thousandths."""
+    """`worth_milli` of all served. By class: worth of a gap of 0, 1, … UNITS units, and of a core, in thousandths.
+
+    `patterns` are those it was solved over, by class.
+    """
 
     worth_milli: float
     gaps: tuple[tuple[float, ...], ...]
     cores: tuple[float, ...]
+    patterns: Patterns
 
 
-def solve(hardware: Sequence[Hardware], asked: Sequence[Asked]) -> Solved:
-    """Raises ImportError, in one line, without the `solver` extra."""
+def solve(hardware: Sequence[Hardware], asked: Sequence[Asked], known: Patterns = ()) -> Solved:
+    """`known` patterns of a market like this one save rounds. Raises ImportError, in one line, without the solver."""
     master = _Master(hardware, asked)
+    for at, patterns in enumerate(known[: len(hardware)]):
+        master.learn(at, patterns)
     for _ in range(ROUNDS_MAX):
         objective, duals = master.run()
         stocks = [_Knapsack(master.slot_prices(h, duals)) for h in range(len(hardware))]
         if not sum(master.enter(h, stock, duals) for h, stock in enumerate(stocks)):
             break
     cores = tuple(max(0.0, duals[row]) for row in master.cpu_rows)
-    return Solved(objective, tuple(tuple(s.worth) for s in stocks), cores)
+    return Solved(objective, tuple(tuple(s.worth) for s in stocks), cores, master.patterns())
 
 
 class _Knapsack:
@@ -83,13 +92,12 @@ class _Master:
     """The LP over the patterns so far. Rows are `≤`: demand, cores, gaps, and slots used ≤ slots made by patterns."""
 
     def __init__(self, hardware: Sequence[Hardware], asked: Sequence[Asked]) -> None:
-        solver = _solver()
-        self._lp, self._inf = solver.Highs(), solver.kHighsInf
-        self._lp.silent()
+        solver = highs()
+        self._lp, self._inf = _silent(solver), solver.kHighsInf
         self._rows = 0
         self._gap_rows: list[dict[int, int]] = []
         self._slot_rows: list[dict[int, int]] = []
-        self._patterns: set[tuple[int, Pattern]] = set()
+        self._patterns: list[set[Pattern]] = []
         demand_rows = [self._row(a.amount) for a in asked]
         self.cpu_rows = [self._row(h.cpu_milli / 1000) for h in hardware]
         for at, one in enumerate(hardware):
@@ -109,6 +117,7 @@ class _Master:
         gaps = {gap: self._row(float(supply[gap])) for gap in sorted(supply) if gap}
         self._gap_rows.append(gaps)
         self._slot_rows.append({size: self._row(0.0) for size in sizes})
+        self._patterns.append(set())
         for smaller, larger in zip(list(gaps), list(gaps)[1:], strict=False):
             self._column(0.0, {gaps[larger]: 1.0, gaps[smaller]: -1.0})
         for size in sizes:
@@ -125,14 +134,24 @@ class _Master:
 
     def _add_pattern(self, at: int, pattern: Pattern) -> bool:
         """Whether it is new. It takes the smallest gap that holds it."""
-        if (at, pattern) in self._patterns:
+        if pattern in self._patterns[at]:
             return False
-        self._patterns.add((at, pattern))
+        self._patterns[at].add(pattern)
         size = sum(size * count for size, count in pattern)
         gap = next(gap for gap in self._gap_rows[at] if gap >= size)
         slots = {self._slot_rows[at][size]: -float(count) for size, count in pattern}
         self._column(0.0, {self._gap_rows[at][gap]: 1.0} | slots)
         return True
+
+    def learn(self, at: int, patterns: frozenset[Pattern]) -> None:
+        """Adds those that its sizes and gaps have room for."""
+        sizes, largest = self._slot_rows[at], max(self._gap_rows[at])
+        for pattern in sorted(patterns):
+            if all(size in sizes for size, _ in pattern) and sum(size * count for size, count in pattern) <= largest:
+                self._add_pattern(at, pattern)
+
+    def patterns(self) -> Patterns:
+        return tuple(map(frozenset, self._patterns))
 
     def run(self) -> tuple[float, list[float]]:
         """The optimum, and the dual of every row."""
@@ -152,9 +171,20 @@ def _units(milli: int) -> int:
     return -(-milli // UNIT_MILLI)
 
 
-def _solver() -> Any:
+def highs() -> Any:
+    """The solver. Raises ImportError, in one line, where it is not installed."""
     try:
         import highspy
     except ImportError as missing:
         raise ImportError("prices need the solver: pip install 'bayplan[solver]'") from missing
     return highspy
+
+
+def _silent(solver: Any) -> Any:
+    """A solver that prints nothing: HiGHS 1.16 greets on standard output when callbacks are enabled, in `__init__`."""
+
+    class Silent(solver.Highs):  # type: ignore[misc]
+        def enableCallbacks(self) -> None:
+            self.silent()
+
+    return Silent()

@@ -10,54 +10,94 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from bayplan.core.book import Book
-from bayplan.core.needs import terms_of
 from bayplan.core.setup import placer_for
-from bayplan.core.stock import Mix, merged
+from bayplan.core.stock import merged
 from bayplan.model.policy import Policy
 from bayplan.model.prices import ClassPrices, Prices
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Workload
-from bayplan.runtime.patterns import UNIT_MILLI, Asked, Hardware, Solved, solve
+from bayplan.runtime.patterns import UNIT_MILLI, Asked, Hardware, Patterns, Solved, highs, solve
 
 WHOLE = 1000
 MICRO_PER_MILLI = 1000
+AHEAD_PERCENT = 10  # of the fleet: 5 to 15 are alike on openb; at 30 a market refuses awkward work, which nobody may
+
+
+PERIOD_S = 300  # how long prices stand in a loop: a market of 5,000 nodes takes a second or two to work out
+
+
+class Pricer:
+    """Keeps the prices of a loop up to date: made anew every PERIOD_S for what waits and what has run."""
+
+    def __init__(self) -> None:
+        """Raises ImportError, in one line, without the `solver` extra."""
+        highs()
+        self._prices: Prices | None = None
+        self._known: Patterns = ()
+        self._due_s = 0
+
+    def __call__(self, policy: Policy, snapshot: Snapshot, now_s: int) -> Policy:
+        """The policy with the prices of this moment."""
+        if self._prices is None or now_s >= self._due_s:
+            self._due_s = now_s + PERIOD_S
+            likely = [w for w in snapshot.workloads.values() if w.admission is None]
+            self._prices, _, self._known = market(snapshot, policy, likely, self._known)
+        return msgspec.structs.replace(policy, prices=self._prices)
 
 
 class Market(NamedTuple):
-    """`prices`, and the GPU thousandths worth of work that could be served at most, pods without GPUs included."""
+    """`prices`, and the GPU thousandths worth of work that could be served at most, pods without GPUs included.
+
+    `patterns` make the next market of the same nodes cheaper.
+    """
 
     prices: Prices
     served_milli: float
+    patterns: Patterns
 
 
-def market(snapshot: Snapshot, policy: Policy, coming: Sequence[Workload], scale: float = 1.0) -> Market:
-    """The market of what is free in the snapshot for `scale` times the workloads that are to come.
+def market(snapshot: Snapshot, policy: Policy, likely: Sequence[Workload], known: Patterns = ()) -> Market:
+    """The market of what is free in the snapshot, for work like the `likely`: as much as there is room for, and a bit.
 
-    A pod without GPUs counts a thousandth of a GPU, and another one per core: little, but it will not be refused.
-    Raises ImportError, in one line, without the `solver` extra.
+    With less demand than room what is left over would be worth nothing; with much more the market would dream of
+    refusing whatever is awkward. Raises ImportError, in one line, without the `solver` extra.
     """
+    return _market(snapshot, policy, likely, known, filling=True)
+
+
+def bound_milli(snapshot: Snapshot, policy: Policy, coming: Sequence[Workload]) -> float:
+    """How much of this very work could be served at most, in thousandths of a GPU. Raises ImportError like market."""
+    return _market(snapshot, policy, coming, (), filling=False).served_milli
+
+
+def _market(
+    snapshot: Snapshot, policy: Policy, coming: Sequence[Workload], known: Patterns, *, filling: bool
+) -> Market:
     placer = placer_for(snapshot, policy, coming)
     book, sigs = placer.book, placer.fleet.sigs
     samples = {book.node_class_of(sig): name for name, sig in sorted(sigs.items(), reverse=True) if sig >= 0}
     classes = tuple(cls for cls in sorted(samples) if book.kind(book.empty_of(cls)))
-    asked = [
-        _asked(book, weight * scale, shape, classes) for weight, shape in merged(book, _mix(book, snapshot, coming))
-    ]
     states = Counter(sig for sig in sigs.values() if sig >= 0)
-    solved = solve([_hardware(book, cls, states) for cls in classes], [a for a in asked if a.draws])
+    hardware = [_hardware(book, cls, states) for cls in classes]
+    asked = [_asked(book, weight, shape, classes) for weight, shape in merged(book, placer.mix)]
+    asked = [a for a in asked if a.draws]
+    if not asked:
+        return Market(Prices(), 0.0, known)
+    if filling:
+        wanted = _room_milli(hardware) / max(1.0, sum(a.amount * a.worth_milli for a in asked))
+        asked = [a._replace(amount=a.amount * wanted) for a in asked]
+    solved = solve(hardware, asked, known)
     prices = tuple(_prices(solved, i, samples[cls]) for i, cls in enumerate(classes))
-    return Market(Prices(prices), solved.worth_milli)
+    return Market(Prices(prices), solved.worth_milli, solved.patterns)
 
 
-def _mix(book: Book, snapshot: Snapshot, coming: Sequence[Workload]) -> Mix:
-    weights: dict[int, int] = {}
-    for workload in coming:
-        terms = terms_of(workload, snapshot)
-        for pod_set in workload.pod_sets:
-            shape = book.shape(pod_set.template, terms)
-            weights[shape] = weights.get(shape, 0) + pod_set.count
-    return tuple((weight, shape) for shape, weight in sorted(weights.items()))
+def _room_milli(hardware: Sequence[Hardware]) -> float:
+    """Thousandths free, and some of the fleet's more."""
+    gpus = sum(sum(h.gaps.values()) for h in hardware)
+    return sum(free * count for h in hardware for free, count in h.gaps.items()) + gpus * WHOLE * AHEAD_PERCENT / 100
 
 
 def _hardware(book: Book, cls: int, states: Mapping[int, int]) -> Hardware:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from bayplan.core import decide
 from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
-from bayplan.runtime import Applied, Cycle, Journal, Loop, Permanent, Temporary, read
+from bayplan.runtime import Applied, Cycle, Journal, Loop, Permanent, Pricer, Temporary, read, replay
+from tests.make import cluster
 
 
 class Scripted:
@@ -72,6 +74,16 @@ def test_every_new_snapshot_is_decided_once() -> None:
 
 def test_a_tick_decides_an_unchanged_world_again() -> None:
     assert [c.now_s for c in run(Scripted(one("a")), 3)] == [100, 110, 120]
+
+
+def test_prices_are_journalled_with_what_was_decided_at_them(tmp_path: Path) -> None:
+    pytest.importorskip("highspy", reason="needs the solver extra")
+    world = Scripted(cluster("a=1:a100share b=1:a100share", "z:10Gi", running="x:40Gi@a y:30Gi@b"))
+    with Journal(tmp_path / "j.gz") as journal:
+        run(world, 1, decide=decide, pricer=Pricer(), journal=journal)
+    (entry,) = read(tmp_path / "j.gz")
+    assert entry.policy.prices is not None and entry.policy.prices.classes
+    assert [again.same for again in replay(tmp_path / "j.gz", decide)] == [True]
 
 
 def test_a_plan_with_findings_is_journalled_and_not_carried_out(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from bayplan.model.policy import Policy
 from bayplan.model.prices import ClassPrices, Prices
 from bayplan.model.snapshot import Snapshot
 from bayplan.runtime.patterns import UNIT_MILLI, Asked, Hardware, solve
-from bayplan.runtime.prices import market
+from bayplan.runtime.prices import PERIOD_S, Pricer, market
 from tests.make import cluster
 
 solver = pytest.mark.skipif(importlib.util.find_spec("highspy") is None, reason="needs the solver extra")
@@ -130,7 +130,23 @@ def test_a_market_prices_what_is_free_and_the_same_market_prices_the_same() -> N
     assert where(snapshot, Policy(prices=one.prices))
 
 
+@solver
+def test_the_solver_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    solve([hardware({1000: 4})], [asked(4, 600)])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_without_the_solver_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "highspy", None)
     with pytest.raises(ImportError, match=r"bayplan\[solver\]"):
         solve([], [])
+
+
+@solver
+def test_a_pricer_makes_prices_anew_when_theirs_are_old() -> None:
+    pricer, full = Pricer(), world("z:10Gi")
+    empty = cluster("a=1:a100share b=1:a100share", "z:10Gi")
+    first = pricer(Policy(), empty, 0).prices
+    assert first is not None and first.classes
+    assert pricer(Policy(), full, PERIOD_S - 1).prices is first
+    assert pricer(Policy(), full, PERIOD_S).prices is not first

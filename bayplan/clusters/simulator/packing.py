@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -25,7 +25,8 @@ from bayplan.model.plan import Place, Plan
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Workload
-from bayplan.runtime.prices import market
+from bayplan.runtime.patterns import Patterns
+from bayplan.runtime.prices import bound_milli, market
 
 INFLATION_PERCENT = 130
 REFRESHES = 10  # of the prices, while requests as large as the fleet arrive
@@ -67,25 +68,30 @@ def pack(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -> Packed:
 def pack_at_prices(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -> Packed:
     """The same with prices, made anew whenever another tenth of the fleet has been asked for.
 
-    They are made from what every score knows as the mix, the whole queue, as much of it as is still to come. Raises
-    ImportError without the `solver` extra.
+    They are made for what every score knows as the mix, the whole queue. Raises ImportError without the solver extra.
     """
     waiting = _workloads(queue)
-    others = {w.key: msgspec.structs.replace(w, active=False) for w in waiting}  # held, and in the mix
-    total, capacity = total_milli(queue), capacity_milli(fleet)
     placed: set[str] = set()
-    arrived = 0
-    for start, end in _tenths(queue, capacity):
-        now = market(fleet, policy, waiting, scale=max(total - arrived, capacity // REFRESHES) / total)
-        asking = {w.key: w for w in waiting[start:end]}
-        priced = msgspec.structs.replace(policy, prices=now.prices)
-        plan = decide(fleet.replace(workloads=others | asking), priced, now_s=end)
+    known: Patterns = ()
+    for start, end in _tenths(queue, capacity_milli(fleet)):
+        asking, others = waiting[start:end], list(_held([*queue[:start], *queue[end:]]))
+        prices, _, known = market(fleet, policy, [*asking, *others], known)
+        priced = msgspec.structs.replace(policy, prices=prices)
+        plan = decide(fleet.replace(workloads={w.key: w for w in (*asking, *others)}), priced, now_s=end)
         places = [d for d in plan.decisions if isinstance(d, Place)]
-        after = fleet.replace(workloads=asking).carried_out(Plan(decisions=tuple(places)), now_s=end)
-        fleet = after.replace(workloads={})
+        after = fleet.replace(workloads={w.key: w for w in asking})
+        fleet = after.carried_out(Plan(decisions=tuple(places)), now_s=end).replace(workloads={})
         placed.update(d.workload for d in places)
-        arrived += total_milli(queue[start:end])
     return measured(fleet, queue, lambda i: waiting[i].key in placed)
+
+
+def _held(pods: Iterable[OpenbPod]) -> Iterator[Workload]:
+    """These pods as they count in the mix, and nowhere else: one held Workload for all of a kind."""
+    kinds = Counter(pod._replace(name="", created_s=0, deleted_s=0) for pod in pods)
+    for i, (kind, count) in enumerate(kinds.items()):
+        one = workload_of(kind, name=f"others-{i:05d}")
+        pod_set = msgspec.structs.replace(one.pod_sets[0], count=count)
+        yield msgspec.structs.replace(one, pod_sets=(pod_set,), active=False)
 
 
 def _tenths(queue: Sequence[OpenbPod], capacity: int) -> Iterator[tuple[int, int]]:
@@ -112,7 +118,7 @@ def upper_bound(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -> f
             break
         if pod.gpus:
             asking.append(workload)
-    return 100 * market(fleet, policy, asking).served_milli / capacity
+    return 100 * bound_milli(fleet, policy, asking) / capacity
 
 
 def pack_at_random(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy, seed: int) -> Packed:

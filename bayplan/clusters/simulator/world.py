@@ -22,6 +22,7 @@ from bayplan.model.plan import Evict, Place, Plan
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Workload
+from bayplan.runtime import Pricer
 
 Decide = Callable[..., Plan]
 SAMPLES_MAX = 50  # how GPUs are used is worked out this often in a run, not at every event
@@ -83,13 +84,25 @@ class _Run(NamedTuple):
 
 
 class World:
-    """One run. `decide` is the brain under test; `cycle_s` the shortest time between two decisions."""
+    """One run. `decide` is the brain under test; `cycle_s` the shortest time between two decisions.
 
-    def __init__(self, scenario: Scenario, policy: Policy, *, cycle_s: int = 1, decide: Decide = decide) -> None:
+    `named` is what the result calls the policy, by default its score.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        policy: Policy,
+        *,
+        cycle_s: int = 1,
+        decide: Decide = decide,
+        pricer: Pricer | None = None,
+        named: str = "",
+    ) -> None:
         assert cycle_s >= 1
         self.snapshot, self.policy = scenario.cluster, policy
-        self.now_s = 0
-        self._scenario, self._cycle_s, self._decide = scenario, cycle_s, decide
+        self.now_s, self._named = 0, named or policy.score
+        self._scenario, self._cycle_s, self._decide, self._pricer = scenario, cycle_s, decide, pricer
         self._jobs = {j.workload.key: j for j in scenario.jobs}
         assert len(self._jobs) == len(scenario.jobs), "jobs of a scenario have different names"
         self._meter = Meter(scenario.cluster)
@@ -112,7 +125,7 @@ class World:
             self._step(at_s)
             if progress is not None:
                 progress(Progress(self.now_s, self._tally.arrived, len(self._tally.completions), len(self._jobs)))
-        return self._tally.result(self._scenario.name, self.policy.score, self.now_s, len(self._running))
+        return self._tally.result(self._scenario.name, self._named, self.now_s, len(self._running))
 
     def _next_s(self) -> int | None:
         """The next second in which something happens: an event, or a decision that had to wait for its cycle."""
@@ -162,7 +175,8 @@ class World:
     def _settle(self) -> None:
         """Decides until nothing is evicted any more; everything takes effect in this second."""
         for _ in range(SETTLE_MAX):
-            plan = self._decide(self.snapshot, self.policy, now_s=self.now_s)
+            policy = self._pricer(self.policy, self.snapshot, self.now_s) if self._pricer else self.policy
+            plan = self._decide(self.snapshot, policy, now_s=self.now_s)
             self._tally.cycles += 1
             for decision in plan.decisions:
                 if isinstance(decision, Evict):
