@@ -22,6 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bayplan.app.errors import BadInput
 from bayplan.app.identity import access
 from bayplan.app.pricing import pricer
@@ -41,13 +43,17 @@ from bayplan.runtime.metrics import Counter, Gauge, Histogram, exposition
 
 NAMESPACE = "bayplan-system"
 LEASE = "bayplan-scheduler"
+RECOVERY_TIMEOUT_S = Policy().recovery_timeout_s
 STANDBY_S = 0.5
 
 _log = logging.getLogger("bayplan.scheduler")
 
 
 class Settings(Value, frozen=True):
-    """What an administrator chooses. `listen` is HOST:PORT for health and metrics, "" for none."""
+    """What an administrator chooses. `listen` is HOST:PORT for health and metrics, "" for none.
+
+    `recovery_timeout_s` is the policy's; what a Kueue admits is a Kueue's to evict.
+    """
 
     namespace: str = ""
     lease: str = LEASE
@@ -57,12 +63,15 @@ class Settings(Value, frozen=True):
     journal: str = ""
     prices: bool = False
     identity: str = ""
+    recovery_timeout_s: int = RECOVERY_TIMEOUT_S
 
 
 class Scheduler:
     def __init__(self, kubeconfig: Path | None, settings: Settings, policy: Policy | None = None) -> None:
         """Raises BadInput, Unreachable."""
-        self.settings, self.policy = settings, policy or Policy()
+        timeout_s = 0 if settings.queues == "kueue" else settings.recovery_timeout_s
+        self.settings = settings
+        self.policy = msgspec.structs.replace(policy or Policy(), recovery_timeout_s=timeout_s)
         self._pricer = pricer() if settings.prices else None
         reached = access(kubeconfig)
         self.meter = Meter()
@@ -336,4 +345,4 @@ def _resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-__all__ = ["Permanent", "Scheduler", "Settings", "log_json"]
+__all__ = ["RECOVERY_TIMEOUT_S", "Permanent", "Scheduler", "Settings", "log_json"]

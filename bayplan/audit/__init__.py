@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bayplan.audit import findings
 from bayplan.audit.aftermath import aftermath
+from bayplan.audit.binding import audit_binding
 from bayplan.audit.claims import audit_claims
 from bayplan.audit.devices import audit_devices
 from bayplan.audit.findings import Finding
@@ -26,7 +27,7 @@ __all__ = ["Finding", "audit", "findings"]
 
 
 def audit(snapshot: Snapshot, policy: Policy, plan: Plan) -> tuple[Finding, ...]:
-    """What is wrong with the plan, in the order: decisions, gangs, nodes, devices, isolation, claims, quota; or ()."""
+    """What is wrong with the plan: decisions, gangs, nodes, devices, isolation, claims, binding, quota; or ()."""
     after = aftermath(snapshot, policy, plan)
     pools = Pools(snapshot, policy)
     return (
@@ -36,5 +37,6 @@ def audit(snapshot: Snapshot, policy: Policy, plan: Plan) -> tuple[Finding, ...]
         *audit_devices(after, pools),
         *audit_isolation(after, pools),
         *audit_claims(after, pools),
+        *audit_binding(after),
         *audit_quota(after),
     )

@@ -13,6 +13,7 @@ from bayplan.core import explain
 from bayplan.core.book import claims_asked
 from bayplan.core.extended import Extended, scalar_devices
 from bayplan.core.fleet import Put
+from bayplan.core.idle import Blocked, blocked, deallocations
 from bayplan.core.needs import Members, Wanted, terms_of, wanted
 from bayplan.core.order import ORDERS
 from bayplan.core.place import Need, Placement
@@ -24,9 +25,11 @@ from bayplan.model.policy import Policy
 from bayplan.model.reason import (
     AnyReason,
     Deactivated,
+    DeviceBindingFailed,
     ExceedsMaxQuota,
     Misconfigured,
     NoMatchingFlavor,
+    OnHold,
     Suspended,
     TopologyPlacementFailed,
     WaitingForHigherPriority,
@@ -51,9 +54,9 @@ def decide(snapshot: Snapshot, policy: Policy, *, now_s: int) -> Plan:
     # 2. Every other workload in turn: quota, then a place for the whole gang with exact devices, else victims.
     for workload in cycle.turns():
         cycle.admit(workload)
-    # 3. Every hold says who has what is missing.
+    # 3. Every hold says who has what is missing; devices of pods that are not bound after all are freed.
     decisions = explain.with_holders(cycle.decisions, snapshot, cycle.placer.forest, cycle.charges)
-    return Plan(decisions=decisions, revision=snapshot.revision)
+    return Plan(decisions=(*deallocations(snapshot, decisions), *decisions), revision=snapshot.revision)
 
 
 class Assignment(NamedTuple):
@@ -68,7 +71,7 @@ class Cycle:
     """What one cycle knows and has decided so far."""
 
     def __init__(self, snapshot: Snapshot, policy: Policy, now_s: int) -> None:
-        self.snapshot, self.now_s = snapshot, now_s
+        self.snapshot, self.policy, self.now_s = snapshot, policy, now_s
         self.decisions: list[AnyDecision] = []
         self.pods = _pods_by_workload(snapshot.pods.values())
         self.held = {k: c.status.allocation for k, c in snapshot.claims.items() if c.status.allocation is not None}
@@ -146,18 +149,48 @@ class Cycle:
     # --- step 1 --------------------------------------------------------------------------------------------------
 
     def finish(self, workload: Workload) -> None:
-        """Places the pods that an admitted workload still lacks, at the nodes its admission names."""
+        """Places the pods that an admitted workload still lacks, at the nodes its admission names.
+
+        One that has lacked them for too long is ended, so that it can start whole elsewhere.
+        """
         assert workload.admission is not None
+        waits = self._blocked(workload)
+        if isinstance(waits, DeviceBindingFailed):
+            self._hold(workload, waits)
+            return
         flavors = {s.name: dict(s.flavors) for s in workload.admission.pod_sets}
         reasons: list[AnyReason] = []
         for way in self.extended.ways(workload):
             missing = self._wanted(way, flavors)
             found = self.placer.place(missing.needs)
-            if not isinstance(found, TopologyPlacementFailed):
+            if isinstance(found, TopologyPlacementFailed):
+                reasons.append(found)
+            elif waits is not None and not any(put.allocations for puts in found.puts for put in puts):
+                self._hold(workload, waits)
+                return
+            elif not self._overdue(workload, missing):
                 self._place(workload, found, Assignment(flavors, missing, {}), workload.admission.cluster_queue)
                 return
-            reasons.append(found)
-        self._hold(workload, *sorted(dict.fromkeys(reasons), key=explain.prospect))
+        if self._overdue(workload):
+            self._leave(workload, "", "PodsReadyTimeout", self.charges[workload.key])
+            self.preemption.gone((workload.key,))
+        else:
+            self._hold(workload, *sorted(dict.fromkeys(reasons), key=explain.prospect))
+
+    def _blocked(self, workload: Workload) -> Blocked | None:
+        pods = self.pods.get(workload.key, ())
+        return blocked(self.snapshot, pods, now_s=self.now_s, timeout_s=self.policy.binding_timeout_s)
+
+    def _overdue(self, workload: Workload, placed: Wanted | None = None) -> bool:
+        """Whether the workload has lacked pods for longer than it may.
+
+        Pods that exist and are `placed` now are given as long again: whatever keeps them from being bound may pass.
+        """
+        timeout_s = self.policy.recovery_timeout_s
+        if not timeout_s or not workload.unready_s:
+            return False
+        patient = placed is not None and all(pod is not None for members in placed.members for pod in members)
+        return self.now_s - workload.unready_s >= (2 * timeout_s if patient else timeout_s)
 
     # --- step 2 --------------------------------------------------------------------------------------------------
 
@@ -194,6 +227,9 @@ class Cycle:
     def admit(self, workload: Workload) -> None:
         """Places a pending workload whole, or ends others for it, or holds it."""
         refused = self._refused(workload)
+        waits = self._blocked(workload)
+        if refused is None and isinstance(waits, DeviceBindingFailed):
+            refused = waits
         if refused is not None:
             self._hold(workload, refused)
             return
@@ -228,6 +264,8 @@ class Cycle:
         """Why the workload is not considered at all."""
         if not workload.active:
             return Deactivated()
+        if self.now_s < workload.requeue_at_s:
+            return OnHold(workload.requeue_at_s)
         if workload.queue_name:
             local = self.snapshot.local_queues.get(f"{workload.namespace}/{workload.queue_name}")
             if local is None:
@@ -306,7 +344,8 @@ class Cycle:
         """What is still to be placed of the workload."""
         pods = self.pods.get(workload.key, ())
         terms = terms_of(workload, self.snapshot)
-        return wanted(workload, pods, flavors, self.snapshot.flavors, self.placer.book, self.held, terms)
+        book, forest = self.placer.book, self.placer.forest
+        return wanted(workload, pods, flavors, self.snapshot.flavors, book, forest, self.held, terms)
 
     def _preempted(self, workload: Workload, queue: str, assignments: list[Assignment]) -> bool:
         """Ends others for the workload, or waits for those that are ending."""
@@ -330,16 +369,14 @@ class Cycle:
 
     def _evict(self, workload: Workload, asks: Preemptor, found: Eviction) -> None:
         for victim, reason in found.victims:
-            leaver = victim.workload
-            self.decisions.append(
-                Evict(
-                    workload=leaver.key, preemptor=workload.key, reason=reason, resource_version=leaver.resource_version
-                )
-            )
-            if leaver.admission and leaver.admission.cluster_queue:
-                self.quotas = self.quotas.removing((leaver.admission.cluster_queue, victim.charges))
+            self._leave(victim.workload, workload.key, reason, victim.charges)
         self.preemption.gone(v.workload.key for v, _ in found.victims)
         self._reserve(workload, asks, found, tuple(v.workload.key for v, _ in found.victims))
+
+    def _leave(self, leaver: Workload, preemptor: str, reason: str, charges: Charges) -> None:
+        self.decisions.append(Evict(leaver.key, preemptor, reason, leaver.resource_version))
+        if leaver.admission and leaver.admission.cluster_queue:
+            self.quotas = self.quotas.removing((leaver.admission.cluster_queue, charges))
 
     def _reserve(self, workload: Workload, asks: Preemptor, found: Eviction, victims: tuple[str, ...]) -> None:
         """Keeps the quota and the nodes of a preemptor until its victims have gone."""
@@ -366,6 +403,8 @@ class Cycle:
             pods += self._placements(need, members, puts, fresh[need.pod_set])
         self.held |= {c.claim: c.allocation for p in pods for c in p.claims if c.claim}
         flavors = assignment.flavors
+        given = (a for puts in found.puts for put in puts for a in put.allocations)
+        awaited = any(r.binding_conditions for a in given for r in a.devices.results)
         admitted = () if workload.admission else tuple(_assignment(s, pods, flavors) for s in workload.pod_sets)
         self.decisions.append(
             Place(
@@ -375,6 +414,7 @@ class Cycle:
                 pod_sets=admitted or (workload.admission.pod_sets if workload.admission else ()),
                 domain=found.domain,
                 resource_version=workload.resource_version,
+                prepares=awaited or self._blocked(workload) is not None,
             )
         )
 

@@ -25,7 +25,7 @@ from bayplan.model.device import (
 )
 from bayplan.model.isolation import Isolation
 from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Taint
-from bayplan.model.plan import Evict, Hold, Place, Plan
+from bayplan.model.plan import Deallocate, Evict, Hold, Place, Plan
 from bayplan.model.policy import Policy
 from bayplan.model.quantity import Quantity
 from bayplan.model.queue import Cohort, CohortSpec, FlavorQuotas, ResourceGroup, ResourceQuota
@@ -510,6 +510,13 @@ CASES: list[tuple[str, Snapshot, Plan, Spoil, type[Finding]]] = [
             *(device("svc", i, consumed_capacity={"memory": Quantity.parse("1500Ki")}) for i in range(4)),
         ),
         f.CapacityMiscounted,
+    ),
+    ("a device is yet to be made ready", *ONE, device("one", binding_conditions=("ready",)), f.DeviceNotReady),
+    (
+        "a running pod loses its devices",
+        *NEW,
+        also(Deallocate("default/old", ("default/old-main-0-gpu",))),
+        f.DeallocationUnfounded,
     ),
     # Quota
     ("a team uses more than its quota", *TEAM, queue("team", resource_groups=_quota(23)), f.QuotaExceeded),

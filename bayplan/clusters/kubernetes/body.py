@@ -71,7 +71,14 @@ class KubernetesCluster:
         self._whose = Whose(adopts=True)
         self._controllers = Controllers[Objects](self.objects, self._own_controllers())
         self._mirror = Mirror()
-        self._carrier = Carrier(self.objects, self._mirror, describe, whose=self._whose, patience_s=PATIENCE_S)
+        self._carrier = Carrier(
+            self.objects,
+            self._mirror,
+            describe,
+            whose=self._whose,
+            patience_s=PATIENCE_S,
+            admits=queues == "bayplan",
+        )
         self._reflectors: dict[Served, Reflector] = {}
         self._followed: dict[str, GroupKind] = {}
         self._cursor = self.cache.follow(())
@@ -262,15 +269,20 @@ class KubernetesCluster:
     def _decidable(self, snapshot: Snapshot) -> Snapshot:
         """Without the Workloads that are not ours to decide about, or not yet.
 
-        One that was evicted waits until its pods have left; what they hold is a foreign pod's until then.
+        One that was evicted waits until its pods have left; what they hold is a foreign pod's until then. Nobody can
+        tell when a pod leaves whose node is lost, so that one is not waited for.
         """
         kept = snapshot.workloads
         if self._queues == "kueue":
             kept = {k: w for k, w in kept.items() if w.admission or w.uid.startswith(LOCAL)}
+        lost = {n for n, node in snapshot.nodes.items() if not node.ready}
         leaving = frozenset(
             p.workload
             for p in snapshot.pods.values()
-            if p.node and p.workload in kept and not kept[p.workload].admission
+            if p.node
+            and p.workload in kept
+            and not kept[p.workload].admission
+            and not (p.terminating and (p.node in lost or p.node not in snapshot.nodes))
         )
         if not leaving:
             return snapshot if kept is snapshot.workloads else snapshot.replace(workloads=kept)
