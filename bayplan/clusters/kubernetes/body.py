@@ -24,6 +24,7 @@ from bayplan.model.snapshot import Snapshot
 from bayplan.runtime.carrying import Carrier
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import Controller
+from bayplan.runtime.controllers.claims import consumers, left_behind
 from bayplan.runtime.controllers.pods import POD_GROUPS, Whose, pod_controller
 from bayplan.runtime.controllers.queue import Controllers
 from bayplan.runtime.controllers.workload import job_controllers
@@ -40,7 +41,7 @@ REQUIRED = ("pods", "nodes", "namespaces", "resourceclaims.resource.k8s.io", "re
 OUT_OF_TOUCH_S = 120  # a mirror that has heard nothing for this long is no ground for a decision
 REDISCOVER_S = 10  # how soon a new custom resource is noticed
 SYNC_S = 60
-PATIENCE_S = 60  # people are told a new wording of the same reason at most this often
+PATIENCE_S = 60  # people are told a new wording at most this often; other components have as long to do their work
 CYCLES_ROUNDS = 4  # rounds of controllers before a decision; what they cause arrives by the watches
 
 _LOCAL_WORKLOADS = Served("kueue.x-k8s.io", "v1beta2", "Workload", "workloads", True)
@@ -263,8 +264,8 @@ class KubernetesCluster:
     # --- beside Kueue --------------------------------------------------------------------------------------------
 
     def _own_controllers(self) -> tuple[Controller[Objects], ...]:
-        pods = pod_controller(self._whose)
-        return (*job_controllers(), pods) if self._queues == "bayplan" else (pods,)
+        ours = pod_controller(self._whose), consumers(left_behind, PATIENCE_S)
+        return (*job_controllers(), *ours) if self._queues == "bayplan" else ours
 
     def _decidable(self, snapshot: Snapshot) -> Snapshot:
         """Without the Workloads that are not ours to decide about, or not yet.
