@@ -24,7 +24,7 @@ from bayplan.runtime.objects import ApiError, Objects
 from bayplan.runtime.ports import Applied, Conflict, Describe
 from bayplan.wire import patches
 from bayplan.wire.kinds import group_kind
-from bayplan.wire.names import QUOTA_RESERVED, START
+from bayplan.wire.names import QUOTA_RESERVED, START, WHY
 from bayplan.wire.times import rfc3339
 
 SETTLE_S = 15  # pods of a workload that was just admitted are still being made
@@ -134,6 +134,8 @@ class Carrier:
             known = (seen.pods.get(p.pod) for p in place.pods if p.pod not in bound)
             whole = all(pod is not None and pod.node for pod in known)
             self._note(workload, obj, whole, "Pods are missing or cannot be bound", now_s)
+            if whole and WHY in (obj["metadata"].get("annotations") or {}):
+                self._remark(obj, why="", start=rfc3339(workload.admission.admitted_s), pods=False)
         return Applied(admitted, tuple(bound), conflicts=tuple(_conflict(place, f) for f in failures[:1]))
 
     def _try_to_bind(

@@ -63,6 +63,7 @@ def test_a_gang_that_gets_its_pod_back_in_time_goes_on() -> None:
         world.store.create(resource, None, {**obj, "metadata": fresh})
     world.run(3)
     assert nodes(world) == ["a", "b"]
+    assert "bayplan.dev/why" not in world.workload("gang")["metadata"]["annotations"]
     assert world.conditions(WORKLOADS, world.workload("gang")["metadata"]["name"])["PodsReady"] == "Recovered"
     world.run(GRACE_S + 10)
     assert nodes(world) == ["a", "b"], "the time that ran is forgotten"
