@@ -63,7 +63,8 @@ def rules(queues: str = "bayplan") -> list[Json]:
     for kind in JOB_KINDS:
         groups.setdefault(kind.group, []).append(kind.plural)
     verbs = [*_READ, "patch"] if queues == "bayplan" else _READ
-    return found + [_rule(group, sorted(plurals), verbs) for group, plurals in sorted(groups.items())]
+    found += [_rule(group, sorted(plurals), verbs) for group, plurals in sorted(groups.items())]
+    return [*found, _rule("batch", ["jobs/status"], ["patch"])] if queues == "bayplan" else found
 
 
 _QUEUE_KINDS = ["clusterqueues", "cohorts", "localqueues", "resourceflavors", "topologies", "workloadpriorityclasses"]
