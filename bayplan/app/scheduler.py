@@ -27,7 +27,7 @@ import msgspec
 from bayplan.app.errors import BadInput
 from bayplan.app.identity import access
 from bayplan.app.pricing import pricer
-from bayplan.audit import audit
+from bayplan.audit import audit, without
 from bayplan.clusters.kubernetes.body import KubernetesCluster
 from bayplan.clusters.kubernetes.http import Http
 from bayplan.clusters.kubernetes.identity import own_namespace
@@ -126,6 +126,7 @@ class Scheduler:
                 SystemClock(),
                 decide=self.meter.timed_decide,
                 audit=audit,
+                without=without,
                 policy=self.policy,
                 pricer=self._pricer,
                 journal=journal,
@@ -163,7 +164,9 @@ class Scheduler:
     def _saw(self, cycle: Cycle) -> None:
         self.meter.saw(cycle)
         for finding in cycle.findings:
-            _log.error("a plan was not carried out", extra={"finding": finding})
+            _log.error("the audit objects", extra={"finding": finding})
+        for workload in cycle.left_out:
+            _log.error("a decision was not carried out", extra={"workload": workload})
         if cycle.applied is None:
             return
         for name in ("admitted", "evicted"):
@@ -196,7 +199,8 @@ class Meter:
         self.bound = Counter("bayplan_bound_pods_total", "Pods bound to nodes.")
         self.evicted = Counter("bayplan_evicted_workloads_total", "Workloads evicted, by reason.")
         self.conflicts = Counter("bayplan_conflicts_total", "Decisions the world had overtaken.")
-        self.findings = Counter("bayplan_audit_findings_total", "Findings of the audit: each kept a plan from running.")
+        self.findings = Counter("bayplan_audit_findings_total", "Findings of the audit.")
+        self.left_out = Counter("bayplan_left_out_workloads_total", "Workloads whose decision the audit kept back.")
         self.failures = Counter("bayplan_cycle_failures_total", "Cycles that could not run.")
         self.pending = Gauge("bayplan_pending_workloads", "Workloads that wait, by the first reason.")
         self.nodes = Gauge("bayplan_nodes", "Nodes in the last snapshot.")
@@ -226,6 +230,7 @@ class Meter:
         for decision in cycle.plan.decisions:
             self.attempts.add(1, decision=type(decision).__name__.lower())
         self.findings.add(len(cycle.findings))
+        self.left_out.add(len(cycle.left_out))
         if cycle.applied is not None:
             self.admitted.add(len(cycle.applied.admitted))
             self.bound.add(len(cycle.applied.bound))

@@ -2,7 +2,8 @@
 
 `audit(snapshot, policy, plan)` knows none of the ways by which a plan is found and shares no code with `bayplan.core`;
 it only knows what must be true of any plan, and says in Findings where one is not. An empty answer means the plan may
-be applied. Its cost grows with the plan and with what is running, not with the number of devices in the fleet.
+be applied; `without` leaves out of a plan what findings are about. The cost grows with the plan and with what is
+running, not with the number of devices in the fleet.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from bayplan.audit import findings
 from bayplan.audit.aftermath import aftermath
 from bayplan.audit.binding import audit_binding
+from bayplan.audit.blame import without
 from bayplan.audit.claims import audit_claims
 from bayplan.audit.devices import audit_devices
 from bayplan.audit.findings import Finding
@@ -23,7 +25,7 @@ from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 
-__all__ = ["Finding", "audit", "findings"]
+__all__ = ["Finding", "audit", "findings", "without"]
 
 
 def audit(snapshot: Snapshot, policy: Policy, plan: Plan) -> tuple[Finding, ...]:

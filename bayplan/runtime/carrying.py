@@ -13,7 +13,7 @@ from typing import Any
 
 from bayplan.model.device import AllocationResult, ResourceClaimSpec
 from bayplan.model.plan import AnyDecision, Deallocate, Evict, Hold, Place, Plan, PodPlacement
-from bayplan.model.reason import WaitingForDevices
+from bayplan.model.reason import AuditFailed, WaitingForDevices
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import EXTENDED_CLAIM, Pod, Workload
 from bayplan.runtime.controllers import events
@@ -255,7 +255,7 @@ class Carrier:
             if patch is not None:
                 self._tell_once(obj, reason, why, now_s)
                 self._write_status(obj, patch)
-        elif not any(isinstance(r, WaitingForDevices) for r in hold.reasons):
+        elif not any(isinstance(r, WaitingForDevices | AuditFailed) for r in hold.reasons):
             self._note(workload, obj, False, why, now_s)
         self._remark(obj, why=why, start=start)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from bayplan.audit import audit
+from bayplan.audit import audit, without
 from bayplan.clusters.embedded import Store
 from bayplan.clusters.embedded.body import EmbeddedCluster
 from bayplan.clusters.embedded.controllers import claims, job, lost
@@ -44,7 +44,7 @@ class Body:
         self.cluster, self.world = cluster, world
         self.findings: list[str] = []
         self._clock = clock
-        self._loop = Loop(cluster, clock, decide=decide, audit=audit, watcher=self._saw)
+        self._loop = Loop(cluster, clock, decide=decide, audit=audit, without=without, watcher=self._saw)
 
     def leap(self, seconds: int) -> None:
         """So much time passes for the scheduler."""
