@@ -52,7 +52,7 @@ def rules(queues: str = "bayplan") -> list[Json]:
         ),
         _rule("resource.k8s.io", ["resourceclaims"], [*_READ, "create", "patch"]),
         _rule("resource.k8s.io", ["resourceclaims/status", "resourceclaims/binding"], ["patch"]),
-        _rule("scheduling.k8s.io", ["priorityclasses", "podgroups"], _READ),
+        _rule("scheduling.k8s.io", ["priorityclasses", "podgroups", "workloads"], _READ),
         _rule("scheduling.k8s.io", ["podgroups/status"], ["patch"]),
         _rule("kueue.x-k8s.io", _QUEUE_KINDS, _READ),
         _rule("kueue.x-k8s.io", ["workloads"], [*_READ, "create", "update", "patch", "delete"]),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -25,7 +25,7 @@ from bayplan.runtime.carrying import Carrier
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import Controller
 from bayplan.runtime.controllers.claims import consumers, left_behind
-from bayplan.runtime.controllers.pods import POD_GROUPS, Whose, pod_controller
+from bayplan.runtime.controllers.pods import NATIVE, POD_GROUPS, Whose, pod_controller
 from bayplan.runtime.controllers.queue import Controllers
 from bayplan.runtime.controllers.workload import job_controllers
 from bayplan.runtime.mirror import KINDS, WORKLOAD, GroupKind, Mirror
@@ -203,10 +203,10 @@ class KubernetesCluster:
         if self.kinds.replace(wanted if WORKLOADS in served else [*wanted, _LOCAL_WORKLOADS]):
             self._reflect()
 
-    def _wanted(self, found: Iterable[Served]) -> list[Served]:
+    def _wanted(self, found: Sequence[Served]) -> list[Served]:
         """What is read or written: everything a Snapshot is made of, jobs, groups, and Events."""
         read = {*KINDS, *((k.group, k.kind) for k in JOB_KINDS)}
-        also = (POD_GROUPS, EVENTS)
+        also = (POD_GROUPS, EVENTS, *(NATIVE for s in found if s.resource == NATIVE and s.version == "v1alpha1"))
         return [s for s in found if (s.group, s.kind) in read or s.resource in also]
 
     def _reflect(self) -> None:
