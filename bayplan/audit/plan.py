@@ -3,7 +3,7 @@
 Evictions: the victim exists and is admitted, and either has strictly lower priority than its preemptor or the queue's
 policies allow it (Kueue: LowerOrNewerEqualPriority inside a ClusterQueue, reclaiming from a cohort that borrows). An
 eviction for nobody needs a cause in the snapshot: deactivated, drained, a node that is gone, or pods that have been
-missing. Devices are taken back only from pods that are not bound, and of the workload the decision names.
+missing. Devices are taken back only from pods of workloads that are neither bound nor placed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def audit_plan(after: Aftermath) -> Iterator[Finding]:
     snapshot, plan = after.snapshot, after.plan
     if plan.revision and plan.revision != snapshot.revision:
         yield PlanStale("plan", plan.revision, snapshot.revision)
+    served = frozenset(p.placement.pod for p in after.placed)
     decided: dict[str, list[str]] = {}
     for decision in plan.decisions:
         if not isinstance(decision, Deallocate):
@@ -41,7 +42,7 @@ def audit_plan(after: Aftermath) -> Iterator[Finding]:
         if workload is None:
             yield WorkloadUnknown(decision.workload, type(decision).__name__)
         else:
-            yield from _decision(snapshot, decision, workload)
+            yield from _decision(snapshot, decision, workload, served)
     for name, words in decided.items():
         yield from _repeated(name, words)
     for name, workload in snapshot.workloads.items():
@@ -49,7 +50,9 @@ def audit_plan(after: Aftermath) -> Iterator[Finding]:
             yield WorkloadForgotten(name)
 
 
-def _decision(snapshot: Snapshot, decision: AnyDecision, workload: Workload) -> Iterator[Finding]:
+def _decision(
+    snapshot: Snapshot, decision: AnyDecision, workload: Workload, served: frozenset[str]
+) -> Iterator[Finding]:
     version = decision.resource_version
     if version and version != workload.resource_version:
         yield PlanStale(f"{type(decision).__name__} of {workload.key}", version, workload.resource_version)
@@ -64,7 +67,7 @@ def _decision(snapshot: Snapshot, decision: AnyDecision, workload: Workload) -> 
                 yield EvictionUnfounded(workload.key, preemptor, cause)
         case Deallocate(claims=claims):
             for claim in claims:
-                cause = _in_use(snapshot, workload, claim)
+                cause = _in_use(snapshot, served, claim)
                 if cause:
                     yield DeallocationUnfounded(workload.key, claim, cause)
 
@@ -122,15 +125,15 @@ def _root(snapshot: Snapshot, queue: ClusterQueue) -> str:
     return seen[-1]
 
 
-def _in_use(snapshot: Snapshot, workload: Workload, name: str) -> str:
-    """Why the claim may not lose its devices; "" when it may."""
+def _in_use(snapshot: Snapshot, served: frozenset[str], name: str) -> str:
+    """Why the claim may not lose its devices; "" when all its consumers are pods that wait and are not `served` now."""
     claim = snapshot.claims.get(name)
     if claim is None or claim.status.allocation is None:
         return "it has no devices"
     users = {p.uid: p for p in snapshot.pods.values()}
     for consumer in claim.status.reserved_for:
         pod = users.get(consumer.uid)
-        if pod is None or pod.workload != workload.key:
+        if pod is None or not pod.workload or pod.key in served:
             return f"it is reserved for {consumer.name}"
     bound = [p.key for p in snapshot.pods.values() if p.node and name in (key for _, key in p.claims)]
     return f"{bound[0]} uses it" if bound else ""

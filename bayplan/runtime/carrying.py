@@ -214,13 +214,12 @@ class Carrier:
 
     def _deallocate(self, decision: Deallocate, seen: Snapshot) -> None:
         """Frees devices that pods of ours were to have; a claim that somebody else has come to use is left alone."""
-        uids = {
-            p.uid for p in seen.pods.values() if p.workload == decision.workload and not p.node and self._is_ours(p)
-        }
+        waiting = [p for p in seen.pods.values() if p.workload and p.claims and not p.node]
         for key in decision.claims:
             namespace, _, name = key.partition("/")
             claim = self._store.get(CLAIMS, namespace, name)
-            patch = patches.deallocate(claim, frozenset(uids))
+            users = [p for p in waiting if any(k == key for _, k in p.claims)]
+            patch = patches.deallocate(claim, frozenset(p.uid for p in users if self._is_ours(p)))
             if patch is None:
                 continue
             freed = self._store.patch(CLAIMS, namespace, name, patch, subresource="status")

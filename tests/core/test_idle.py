@@ -124,6 +124,21 @@ def test_devices_somebody_else_has_reserved_are_left_alone() -> None:
     assert decide(nobody, POLICY, now_s=1).deallocated() == ()
 
 
+def test_a_claim_that_two_waiting_pods_share_is_freed_once() -> None:
+    world = unbound(cluster("a=8", "other:8", running="gang:1x8@a", queues="q=64"))
+    ((name, claim),) = world.claims.items()
+    (first,) = world.pods.values()
+    second = change(first, name="other", uid="uid-other", workload="default/other")
+    both = (*claim.status.reserved_for, ResourceClaimConsumerReference("pods", "other", "uid-other"))
+    world = world.replace(
+        pods=world.pods | {second.key: second},
+        claims={name: change(claim, status=change(claim.status, reserved_for=both))},
+        nodes={"a": change(world.nodes["a"], unschedulable=True)},
+    )
+    assert [d.claims for d in decide(world, POLICY, now_s=1).deallocated()] == [(name,)]
+    assert sound(world) == {"gang": "held: TopologyPlacementFailed", "other": "held: TopologyPlacementFailed"}
+
+
 def test_a_workload_whose_admission_is_gone_keeps_no_devices_while_it_waits() -> None:
     world = unbound(cluster("a=8", "high:8!9", running="gang:1x8@a", queues="q=8"))
     evicted = change(world.workloads["default/gang"], admission=None, requeue_at_s=2000)
