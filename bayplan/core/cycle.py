@@ -12,15 +12,16 @@ from typing import NamedTuple
 from bayplan.core import explain
 from bayplan.core.book import claims_asked
 from bayplan.core.extended import Extended, scalar_devices
-from bayplan.core.fleet import Put
 from bayplan.core.idle import Blocked, blocked, deallocations
-from bayplan.core.needs import Members, Wanted, terms_of, wanted
+from bayplan.core.members import assignment as assignment_of
+from bayplan.core.members import placements, pods_by_workload
+from bayplan.core.needs import Wanted, terms_of, wanted
 from bayplan.core.order import ORDERS
-from bayplan.core.place import Need, Placement
+from bayplan.core.place import Placement
 from bayplan.core.preempt import Eviction, Preemption, Preemptor, Running
 from bayplan.core.quota import Charges, Quotas, Short, Tariff
 from bayplan.core.setup import named, placer_for
-from bayplan.model.plan import AnyDecision, ClaimAllocation, Evict, Hold, Place, Plan, PodPlacement
+from bayplan.model.plan import AnyDecision, Evict, Hold, Place, Plan
 from bayplan.model.policy import Policy
 from bayplan.model.reason import (
     AnyReason,
@@ -37,7 +38,7 @@ from bayplan.model.reason import (
     WaitingForQuota,
 )
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import EXTENDED_CLAIM, Pod, PodClaim, PodSet, PodSetAssignment, Workload
+from bayplan.model.workload import Pod, Workload
 
 FLAVORS_MAX = 8  # flavor assignments tried per workload: Kueue allows 64 flavors a group, nobody runs that many
 
@@ -73,7 +74,7 @@ class Cycle:
     def __init__(self, snapshot: Snapshot, policy: Policy, now_s: int) -> None:
         self.snapshot, self.policy, self.now_s = snapshot, policy, now_s
         self.decisions: list[AnyDecision] = []
-        self.pods = _pods_by_workload(snapshot.pods.values())
+        self.pods = pods_by_workload(snapshot.pods.values())
         self.held = {k: c.status.allocation for k, c in snapshot.claims.items() if c.status.allocation is not None}
         order = named(ORDERS, "order", policy.order)
         ordered = sorted(snapshot.workloads.values(), key=order)
@@ -397,19 +398,17 @@ class Cycle:
         self.placer.fleet.absorb(found.trial)
         if queue and workload.admission is None:
             self.quotas = self.quotas.adding((queue, assignment.charges))
-        pods: list[PodPlacement] = []
-        fresh = {s.name: self._indexes(workload, s) for s in workload.pod_sets}
-        for need, members, puts in zip(*assignment.wanted, found.puts, strict=True):
-            pods += self._placements(need, members, puts, fresh[need.pod_set])
+        known = self.pods.get(workload.key, ())
+        pods = placements(workload, known, assignment.wanted, found.puts, self.placer.book)
         self.held |= {c.claim: c.allocation for p in pods for c in p.claims if c.claim}
         flavors = assignment.flavors
         given = (a for puts in found.puts for put in puts for a in put.allocations)
         awaited = any(r.binding_conditions for a in given for r in a.devices.results)
-        admitted = () if workload.admission else tuple(_assignment(s, pods, flavors) for s in workload.pod_sets)
+        admitted = () if workload.admission else tuple(assignment_of(s, pods, flavors) for s in workload.pod_sets)
         self.decisions.append(
             Place(
                 workload=workload.key,
-                pods=tuple(pods),
+                pods=pods,
                 cluster_queue=queue,
                 pod_sets=admitted or (workload.admission.pod_sets if workload.admission else ()),
                 domain=found.domain,
@@ -418,56 +417,9 @@ class Cycle:
             )
         )
 
-    def _indexes(self, workload: Workload, pod_set: PodSet) -> Iterator[int]:
-        """Indexes that no pod of the set has."""
-        taken = {p.index for p in self.pods.get(workload.key, ()) if p.pod_set == pod_set.name}
-        return (i for i in range(pod_set.count + len(taken)) if i not in taken)
-
-    def _placements(
-        self, need: Need, members: Members, puts: tuple[Put, ...], fresh: Iterator[int]
-    ) -> list[PodPlacement]:
-        asked = claims_asked(self.placer.book.template(need.shape))
-        return [
-            PodPlacement(
-                need.pod_set,
-                pod.index if pod is not None and pod.index >= 0 else next(fresh),
-                put.node,
-                pod.key if pod is not None else "",
-                _given(asked, put, pod),
-            )
-            for pod, put in zip(members, puts, strict=True)
-        ]
-
-
-def _given(asked: tuple[PodClaim, ...], put: Put, pod: Pod | None) -> tuple[ClaimAllocation, ...]:
-    known = dict(pod.claims) if pod is not None else {}
-    return tuple(
-        ClaimAllocation(
-            c.name, known.get(c.name, c.claim), allocation, c.template if c.name == EXTENDED_CLAIM else None
-        )
-        for c, allocation in zip(asked, put.allocations, strict=True)
-    )
-
 
 def _sum(one: Charges, other: Charges) -> Charges:
     return one | {cell: one.get(cell, 0) + amount for cell, amount in other.items()}
-
-
-def _pods_by_workload(pods: Iterable[Pod]) -> dict[str, tuple[Pod, ...]]:
-    found: dict[str, list[Pod]] = {}
-    for pod in pods:
-        if pod.workload and not pod.terminating:
-            found.setdefault(pod.workload, []).append(pod)
-    return {k: tuple(sorted(v, key=lambda p: (p.pod_set, p.index, p.name))) for k, v in found.items()}
-
-
-def _assignment(pod_set: PodSet, pods: list[PodPlacement], flavors: dict[str, dict[str, str]]) -> PodSetAssignment:
-    nodes: dict[str, int] = {}
-    for placed in pods:
-        if placed.pod_set == pod_set.name:
-            nodes[placed.node] = nodes.get(placed.node, 0) + 1
-    chosen = tuple(sorted(flavors.get(pod_set.name, {}).items()))
-    return PodSetAssignment(pod_set.name, chosen, tuple(nodes.items()))
 
 
 def _no_quota(queue: str, short: Short) -> WaitingForQuota | ExceedsMaxQuota:
