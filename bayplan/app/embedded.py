@@ -21,7 +21,7 @@ from bayplan.app.home import Home
 from bayplan.app.journal import BoundedJournal
 from bayplan.app.kubeconfig import CLOCK_EXTENSION
 from bayplan.app.stream import Stream
-from bayplan.audit import audit
+from bayplan.audit import audit, without
 from bayplan.clusters.embedded import Store
 from bayplan.clusters.embedded.body import EmbeddedCluster
 from bayplan.clusters.embedded.disk import StoreFileError
@@ -124,6 +124,7 @@ class Embedded:
                     self.clock,
                     decide=decide,
                     audit=audit,
+                    without=without,
                     policy=self.policy,
                     pricer=self._pricer,
                     journal=journal,

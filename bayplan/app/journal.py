@@ -23,9 +23,11 @@ class BoundedJournal(Journal):
         self._path, self._old, self._max_bytes = path, old, max_bytes
         super().__init__(path)
 
-    def append(self, snapshot: Snapshot, policy: Policy, now_s: int, plan: Plan) -> bool:
+    def append(
+        self, snapshot: Snapshot, policy: Policy, now_s: int, plan: Plan, findings: tuple[str, ...] = ()
+    ) -> bool:
         if self._path.stat().st_size >= self._max_bytes:
             self.close()
             self._path.replace(self._old)
             super().__init__(self._path)
-        return super().append(snapshot, policy, now_s, plan)
+        return super().append(snapshot, policy, now_s, plan, findings)

@@ -52,7 +52,7 @@ def rules(queues: str = "bayplan") -> list[Json]:
         ),
         _rule("resource.k8s.io", ["resourceclaims"], [*_READ, "create", "patch"]),
         _rule("resource.k8s.io", ["resourceclaims/status", "resourceclaims/binding"], ["patch"]),
-        _rule("scheduling.k8s.io", ["priorityclasses", "podgroups"], _READ),
+        _rule("scheduling.k8s.io", ["priorityclasses", "podgroups", "workloads"], _READ),
         _rule("scheduling.k8s.io", ["podgroups/status"], ["patch"]),
         _rule("kueue.x-k8s.io", _QUEUE_KINDS, _READ),
         _rule("kueue.x-k8s.io", ["workloads"], [*_READ, "create", "update", "patch", "delete"]),
@@ -63,7 +63,8 @@ def rules(queues: str = "bayplan") -> list[Json]:
     for kind in JOB_KINDS:
         groups.setdefault(kind.group, []).append(kind.plural)
     verbs = [*_READ, "patch"] if queues == "bayplan" else _READ
-    return found + [_rule(group, sorted(plurals), verbs) for group, plurals in sorted(groups.items())]
+    found += [_rule(group, sorted(plurals), verbs) for group, plurals in sorted(groups.items())]
+    return [*found, _rule("batch", ["jobs/status"], ["patch"])] if queues == "bayplan" else found
 
 
 _QUEUE_KINDS = ["clusterqueues", "cohorts", "localqueues", "resourceflavors", "topologies", "workloadpriorityclasses"]

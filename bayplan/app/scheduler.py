@@ -22,10 +22,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bayplan.app.errors import BadInput
 from bayplan.app.identity import access
 from bayplan.app.pricing import pricer
-from bayplan.audit import audit
+from bayplan.audit import audit, without
 from bayplan.clusters.kubernetes.body import KubernetesCluster
 from bayplan.clusters.kubernetes.http import Http
 from bayplan.clusters.kubernetes.identity import own_namespace
@@ -41,13 +43,17 @@ from bayplan.runtime.metrics import Counter, Gauge, Histogram, exposition
 
 NAMESPACE = "bayplan-system"
 LEASE = "bayplan-scheduler"
+RECOVERY_TIMEOUT_S = Policy().recovery_timeout_s
 STANDBY_S = 0.5
 
 _log = logging.getLogger("bayplan.scheduler")
 
 
 class Settings(Value, frozen=True):
-    """What an administrator chooses. `listen` is HOST:PORT for health and metrics, "" for none."""
+    """What an administrator chooses. `listen` is HOST:PORT for health and metrics, "" for none.
+
+    `recovery_timeout_s` is the policy's; what a Kueue admits is a Kueue's to evict.
+    """
 
     namespace: str = ""
     lease: str = LEASE
@@ -57,12 +63,15 @@ class Settings(Value, frozen=True):
     journal: str = ""
     prices: bool = False
     identity: str = ""
+    recovery_timeout_s: int = RECOVERY_TIMEOUT_S
 
 
 class Scheduler:
     def __init__(self, kubeconfig: Path | None, settings: Settings, policy: Policy | None = None) -> None:
         """Raises BadInput, Unreachable."""
-        self.settings, self.policy = settings, policy or Policy()
+        timeout_s = 0 if settings.queues == "kueue" else settings.recovery_timeout_s
+        self.settings = settings
+        self.policy = msgspec.structs.replace(policy or Policy(), recovery_timeout_s=timeout_s)
         self._pricer = pricer() if settings.prices else None
         reached = access(kubeconfig)
         self.meter = Meter()
@@ -117,6 +126,7 @@ class Scheduler:
                 SystemClock(),
                 decide=self.meter.timed_decide,
                 audit=audit,
+                without=without,
                 policy=self.policy,
                 pricer=self._pricer,
                 journal=journal,
@@ -154,7 +164,9 @@ class Scheduler:
     def _saw(self, cycle: Cycle) -> None:
         self.meter.saw(cycle)
         for finding in cycle.findings:
-            _log.error("a plan was not carried out", extra={"finding": finding})
+            _log.error("the audit objects", extra={"finding": finding})
+        for workload in cycle.left_out:
+            _log.error("a decision was not carried out", extra={"workload": workload})
         if cycle.applied is None:
             return
         for name in ("admitted", "evicted"):
@@ -187,7 +199,8 @@ class Meter:
         self.bound = Counter("bayplan_bound_pods_total", "Pods bound to nodes.")
         self.evicted = Counter("bayplan_evicted_workloads_total", "Workloads evicted, by reason.")
         self.conflicts = Counter("bayplan_conflicts_total", "Decisions the world had overtaken.")
-        self.findings = Counter("bayplan_audit_findings_total", "Findings of the audit: each kept a plan from running.")
+        self.findings = Counter("bayplan_audit_findings_total", "Findings of the audit.")
+        self.left_out = Counter("bayplan_left_out_workloads_total", "Workloads whose decision the audit kept back.")
         self.failures = Counter("bayplan_cycle_failures_total", "Cycles that could not run.")
         self.pending = Gauge("bayplan_pending_workloads", "Workloads that wait, by the first reason.")
         self.nodes = Gauge("bayplan_nodes", "Nodes in the last snapshot.")
@@ -217,6 +230,7 @@ class Meter:
         for decision in cycle.plan.decisions:
             self.attempts.add(1, decision=type(decision).__name__.lower())
         self.findings.add(len(cycle.findings))
+        self.left_out.add(len(cycle.left_out))
         if cycle.applied is not None:
             self.admitted.add(len(cycle.applied.admitted))
             self.bound.add(len(cycle.applied.bound))
@@ -336,4 +350,4 @@ def _resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-__all__ = ["Permanent", "Scheduler", "Settings", "log_json"]
+__all__ = ["RECOVERY_TIMEOUT_S", "Permanent", "Scheduler", "Settings", "log_json"]

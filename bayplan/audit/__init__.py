@@ -2,13 +2,16 @@
 
 `audit(snapshot, policy, plan)` knows none of the ways by which a plan is found and shares no code with `bayplan.core`;
 it only knows what must be true of any plan, and says in Findings where one is not. An empty answer means the plan may
-be applied. Its cost grows with the plan and with what is running, not with the number of devices in the fleet.
+be applied; `without` leaves out of a plan what findings are about. The cost grows with the plan and with what is
+running, not with the number of devices in the fleet.
 """
 
 from __future__ import annotations
 
 from bayplan.audit import findings
 from bayplan.audit.aftermath import aftermath
+from bayplan.audit.binding import audit_binding
+from bayplan.audit.blame import without
 from bayplan.audit.claims import audit_claims
 from bayplan.audit.devices import audit_devices
 from bayplan.audit.findings import Finding
@@ -22,11 +25,11 @@ from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 
-__all__ = ["Finding", "audit", "findings"]
+__all__ = ["Finding", "audit", "findings", "without"]
 
 
 def audit(snapshot: Snapshot, policy: Policy, plan: Plan) -> tuple[Finding, ...]:
-    """What is wrong with the plan, in the order: decisions, gangs, nodes, devices, isolation, claims, quota; or ()."""
+    """What is wrong with the plan: decisions, gangs, nodes, devices, isolation, claims, binding, quota; or ()."""
     after = aftermath(snapshot, policy, plan)
     pools = Pools(snapshot, policy)
     return (
@@ -36,5 +39,6 @@ def audit(snapshot: Snapshot, policy: Policy, plan: Plan) -> tuple[Finding, ...]
         *audit_devices(after, pools),
         *audit_isolation(after, pools),
         *audit_claims(after, pools),
+        *audit_binding(after),
         *audit_quota(after),
     )

@@ -156,6 +156,16 @@ class ClaimOutOfReach(Finding, frozen=True, tag="ClaimOutOfReach"):
         return f"the allocation of claim {self.claim} does not select node {self.node}, where its pod is placed"
 
 
+class DeviceNotReady(Finding, frozen=True, tag="DeviceNotReady"):
+    pod: str
+    claim: str
+    device: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"pod {self.pod} would be bound while device {self.device} of claim {self.claim} is {self.cause}"
+
+
 class RequestUnknown(Finding, frozen=True, tag="RequestUnknown"):
     claim: str
     request: str
@@ -392,6 +402,15 @@ class EvictionUnfounded(Finding, frozen=True, tag="EvictionUnfounded"):
 
     def __str__(self) -> str:
         return f"workload {self.workload} is evicted for {self.preemptor or 'nobody'}: {self.cause}"
+
+
+class DeallocationUnfounded(Finding, frozen=True, tag="DeallocationUnfounded"):
+    workload: str
+    claim: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"claim {self.claim} of workload {self.workload} loses its devices: {self.cause}"
 
 
 class EvictedAndPlaced(Finding, frozen=True, tag="EvictedAndPlaced"):

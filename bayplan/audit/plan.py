@@ -2,7 +2,8 @@
 
 Evictions: the victim exists and is admitted, and either has strictly lower priority than its preemptor or the queue's
 policies allow it (Kueue: LowerOrNewerEqualPriority inside a ClusterQueue, reclaiming from a cohort that borrows). An
-eviction for nobody needs a cause in the snapshot: deactivated, drained, or a node that is gone.
+eviction for nobody needs a cause in the snapshot: deactivated, drained, a node that is gone, or pods that have been
+missing. Devices are taken back only from pods of workloads that are neither bound nor placed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 from bayplan.audit.aftermath import Aftermath
 from bayplan.audit.findings import (
+    DeallocationUnfounded,
     EvictedAndPlaced,
     EvictionUnfounded,
     Finding,
@@ -21,7 +23,7 @@ from bayplan.audit.findings import (
     WorkloadInactive,
     WorkloadUnknown,
 )
-from bayplan.model.plan import AnyDecision, Evict, Hold, Place
+from bayplan.model.plan import AnyDecision, Deallocate, Evict, Hold, Place
 from bayplan.model.queue import ClusterQueue
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Workload
@@ -31,14 +33,16 @@ def audit_plan(after: Aftermath) -> Iterator[Finding]:
     snapshot, plan = after.snapshot, after.plan
     if plan.revision and plan.revision != snapshot.revision:
         yield PlanStale("plan", plan.revision, snapshot.revision)
+    served = frozenset(p.placement.pod for p in after.placed)
     decided: dict[str, list[str]] = {}
     for decision in plan.decisions:
-        decided.setdefault(decision.workload, []).append(type(decision).__name__)
+        if not isinstance(decision, Deallocate):
+            decided.setdefault(decision.workload, []).append(type(decision).__name__)
         workload = snapshot.workloads.get(decision.workload)
         if workload is None:
             yield WorkloadUnknown(decision.workload, type(decision).__name__)
         else:
-            yield from _decision(snapshot, decision, workload)
+            yield from _decision(snapshot, decision, workload, served)
     for name, words in decided.items():
         yield from _repeated(name, words)
     for name, workload in snapshot.workloads.items():
@@ -46,7 +50,9 @@ def audit_plan(after: Aftermath) -> Iterator[Finding]:
             yield WorkloadForgotten(name)
 
 
-def _decision(snapshot: Snapshot, decision: AnyDecision, workload: Workload) -> Iterator[Finding]:
+def _decision(
+    snapshot: Snapshot, decision: AnyDecision, workload: Workload, served: frozenset[str]
+) -> Iterator[Finding]:
     version = decision.resource_version
     if version and version != workload.resource_version:
         yield PlanStale(f"{type(decision).__name__} of {workload.key}", version, workload.resource_version)
@@ -59,6 +65,11 @@ def _decision(snapshot: Snapshot, decision: AnyDecision, workload: Workload) -> 
             cause = _wrong(snapshot, workload, preemptor)
             if cause:
                 yield EvictionUnfounded(workload.key, preemptor, cause)
+        case Deallocate(claims=claims):
+            for claim in claims:
+                cause = _in_use(snapshot, served, claim)
+                if cause:
+                    yield DeallocationUnfounded(workload.key, claim, cause)
 
 
 def _repeated(name: str, words: list[str]) -> Iterator[Finding]:
@@ -114,6 +125,20 @@ def _root(snapshot: Snapshot, queue: ClusterQueue) -> str:
     return seen[-1]
 
 
+def _in_use(snapshot: Snapshot, served: frozenset[str], name: str) -> str:
+    """Why the claim may not lose its devices; "" when all its consumers are pods that wait and are not `served` now."""
+    claim = snapshot.claims.get(name)
+    if claim is None or claim.status.allocation is None:
+        return "it has no devices"
+    users = {p.uid: p for p in snapshot.pods.values()}
+    for consumer in claim.status.reserved_for:
+        pod = users.get(consumer.uid)
+        if pod is None or not pod.workload or pod.key in served:
+            return f"it is reserved for {consumer.name}"
+    bound = [p.key for p in snapshot.pods.values() if p.node and name in (key for _, key in p.claims)]
+    return f"{bound[0]} uses it" if bound else ""
+
+
 def _must_leave(snapshot: Snapshot, victim: Workload) -> bool:
     assert victim.admission is not None
     local = snapshot.local_queues.get(f"{victim.namespace}/{victim.queue_name}")
@@ -122,4 +147,6 @@ def _must_leave(snapshot: Snapshot, victim: Workload) -> bool:
     hosts = [node for assignment in victim.admission.pod_sets for node, _ in assignment.nodes]
     hosts += [p.node for p in snapshot.pods.values() if p.workload == victim.key and p.node]
     lost = any(host not in snapshot.nodes or not snapshot.nodes[host].ready for host in hosts)
-    return not victim.active or drained or lost
+    bound = sum(1 for p in snapshot.pods.values() if p.workload == victim.key and p.node and not p.terminating)
+    incomplete = victim.unready_s > 0 and bound < victim.count
+    return not victim.active or drained or lost or incomplete

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bayplan.app.scheduler import LEASE, NAMESPACE, Permanent, Scheduler, Settings, log_json
+from bayplan.app.scheduler import LEASE, NAMESPACE, RECOVERY_TIMEOUT_S, Permanent, Scheduler, Settings, log_json
 from bayplan.cli.common import Exit, PricesOption, end, stderr
 
 
@@ -34,6 +34,12 @@ QueuesOption = Annotated[
     Queues, typer.Option("--queues", help="Who admits Workloads: bayplan, or a Kueue that runs beside it.")
 ]
 ListenOption = Annotated[str, typer.Option("--listen", help="HOST:PORT for /healthz, /readyz and /metrics.")]
+RecoveryOption = Annotated[
+    int,
+    typer.Option(
+        "--recovery-timeout", min=0, help="Seconds after which a gang that cannot be completed is evicted; 0 = never."
+    ),
+]
 JournalOption = Annotated[Path | None, typer.Option("--journal", help="Write every cycle here, for `bayplan replay`.")]
 
 
@@ -44,6 +50,7 @@ def scheduler(
     leader_elect: ElectOption = True,
     queues: QueuesOption = Queues.bayplan,
     listen: ListenOption = "127.0.0.1:8080",
+    recovery_timeout: RecoveryOption = RECOVERY_TIMEOUT_S,
     journal: JournalOption = None,
     prices: PricesOption = False,
 ) -> None:
@@ -57,6 +64,7 @@ def scheduler(
         listen=listen,
         journal=str(journal) if journal else "",
         prices=prices,
+        recovery_timeout_s=recovery_timeout,
     )
     serving = Scheduler(kubeconfig, settings)
 

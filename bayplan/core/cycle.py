@@ -12,21 +12,25 @@ from typing import NamedTuple
 from bayplan.core import explain
 from bayplan.core.book import claims_asked
 from bayplan.core.extended import Extended, scalar_devices
-from bayplan.core.fleet import Put
-from bayplan.core.needs import Members, Wanted, terms_of, wanted
+from bayplan.core.idle import Blocked, blocked, deallocations
+from bayplan.core.members import assignment as assignment_of
+from bayplan.core.members import placements, pods_by_workload
+from bayplan.core.needs import Wanted, terms_of, wanted
 from bayplan.core.order import ORDERS
-from bayplan.core.place import Need, Placement
+from bayplan.core.place import Placement
 from bayplan.core.preempt import Eviction, Preemption, Preemptor, Running
 from bayplan.core.quota import Charges, Quotas, Short, Tariff
 from bayplan.core.setup import named, placer_for
-from bayplan.model.plan import AnyDecision, ClaimAllocation, Evict, Hold, Place, Plan, PodPlacement
+from bayplan.model.plan import AnyDecision, Evict, Hold, Place, Plan
 from bayplan.model.policy import Policy
 from bayplan.model.reason import (
     AnyReason,
     Deactivated,
+    DeviceBindingFailed,
     ExceedsMaxQuota,
     Misconfigured,
     NoMatchingFlavor,
+    OnHold,
     Suspended,
     TopologyPlacementFailed,
     WaitingForHigherPriority,
@@ -34,7 +38,7 @@ from bayplan.model.reason import (
     WaitingForQuota,
 )
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import EXTENDED_CLAIM, Pod, PodClaim, PodSet, PodSetAssignment, Workload
+from bayplan.model.workload import Pod, Workload
 
 FLAVORS_MAX = 8  # flavor assignments tried per workload: Kueue allows 64 flavors a group, nobody runs that many
 
@@ -51,9 +55,9 @@ def decide(snapshot: Snapshot, policy: Policy, *, now_s: int) -> Plan:
     # 2. Every other workload in turn: quota, then a place for the whole gang with exact devices, else victims.
     for workload in cycle.turns():
         cycle.admit(workload)
-    # 3. Every hold says who has what is missing.
+    # 3. Every hold says who has what is missing; devices of pods that are not bound after all are freed.
     decisions = explain.with_holders(cycle.decisions, snapshot, cycle.placer.forest, cycle.charges)
-    return Plan(decisions=decisions, revision=snapshot.revision)
+    return Plan(decisions=(*deallocations(snapshot, decisions), *decisions), revision=snapshot.revision)
 
 
 class Assignment(NamedTuple):
@@ -68,9 +72,9 @@ class Cycle:
     """What one cycle knows and has decided so far."""
 
     def __init__(self, snapshot: Snapshot, policy: Policy, now_s: int) -> None:
-        self.snapshot, self.now_s = snapshot, now_s
+        self.snapshot, self.policy, self.now_s = snapshot, policy, now_s
         self.decisions: list[AnyDecision] = []
-        self.pods = _pods_by_workload(snapshot.pods.values())
+        self.pods = pods_by_workload(snapshot.pods.values())
         self.held = {k: c.status.allocation for k, c in snapshot.claims.items() if c.status.allocation is not None}
         order = named(ORDERS, "order", policy.order)
         ordered = sorted(snapshot.workloads.values(), key=order)
@@ -146,18 +150,48 @@ class Cycle:
     # --- step 1 --------------------------------------------------------------------------------------------------
 
     def finish(self, workload: Workload) -> None:
-        """Places the pods that an admitted workload still lacks, at the nodes its admission names."""
+        """Places the pods that an admitted workload still lacks, at the nodes its admission names.
+
+        One that has lacked them for too long is ended, so that it can start whole elsewhere.
+        """
         assert workload.admission is not None
+        waits = self._blocked(workload)
+        if isinstance(waits, DeviceBindingFailed):
+            self._hold(workload, waits)
+            return
         flavors = {s.name: dict(s.flavors) for s in workload.admission.pod_sets}
         reasons: list[AnyReason] = []
         for way in self.extended.ways(workload):
             missing = self._wanted(way, flavors)
             found = self.placer.place(missing.needs)
-            if not isinstance(found, TopologyPlacementFailed):
+            if isinstance(found, TopologyPlacementFailed):
+                reasons.append(found)
+            elif waits is not None and not any(put.allocations for puts in found.puts for put in puts):
+                self._hold(workload, waits)
+                return
+            elif not self._overdue(workload, missing):
                 self._place(workload, found, Assignment(flavors, missing, {}), workload.admission.cluster_queue)
                 return
-            reasons.append(found)
-        self._hold(workload, *sorted(dict.fromkeys(reasons), key=explain.prospect))
+        if self._overdue(workload):
+            self._leave(workload, "", "PodsReadyTimeout", self.charges[workload.key])
+            self.preemption.gone((workload.key,))
+        else:
+            self._hold(workload, *sorted(dict.fromkeys(reasons), key=explain.prospect))
+
+    def _blocked(self, workload: Workload) -> Blocked | None:
+        pods = self.pods.get(workload.key, ())
+        return blocked(self.snapshot, pods, now_s=self.now_s, timeout_s=self.policy.binding_timeout_s)
+
+    def _overdue(self, workload: Workload, placed: Wanted | None = None) -> bool:
+        """Whether the workload has lacked pods for longer than it may.
+
+        Pods that exist and are `placed` now are given as long again: whatever keeps them from being bound may pass.
+        """
+        timeout_s = self.policy.recovery_timeout_s
+        if not timeout_s or not workload.unready_s:
+            return False
+        patient = placed is not None and all(pod is not None for members in placed.members for pod in members)
+        return self.now_s - workload.unready_s >= (2 * timeout_s if patient else timeout_s)
 
     # --- step 2 --------------------------------------------------------------------------------------------------
 
@@ -194,6 +228,9 @@ class Cycle:
     def admit(self, workload: Workload) -> None:
         """Places a pending workload whole, or ends others for it, or holds it."""
         refused = self._refused(workload)
+        waits = self._blocked(workload)
+        if refused is None and isinstance(waits, DeviceBindingFailed):
+            refused = waits
         if refused is not None:
             self._hold(workload, refused)
             return
@@ -228,6 +265,8 @@ class Cycle:
         """Why the workload is not considered at all."""
         if not workload.active:
             return Deactivated()
+        if self.now_s < workload.requeue_at_s:
+            return OnHold(workload.requeue_at_s)
         if workload.queue_name:
             local = self.snapshot.local_queues.get(f"{workload.namespace}/{workload.queue_name}")
             if local is None:
@@ -306,7 +345,8 @@ class Cycle:
         """What is still to be placed of the workload."""
         pods = self.pods.get(workload.key, ())
         terms = terms_of(workload, self.snapshot)
-        return wanted(workload, pods, flavors, self.snapshot.flavors, self.placer.book, self.held, terms)
+        book, forest = self.placer.book, self.placer.forest
+        return wanted(workload, pods, flavors, self.snapshot.flavors, book, forest, self.held, terms)
 
     def _preempted(self, workload: Workload, queue: str, assignments: list[Assignment]) -> bool:
         """Ends others for the workload, or waits for those that are ending."""
@@ -330,16 +370,14 @@ class Cycle:
 
     def _evict(self, workload: Workload, asks: Preemptor, found: Eviction) -> None:
         for victim, reason in found.victims:
-            leaver = victim.workload
-            self.decisions.append(
-                Evict(
-                    workload=leaver.key, preemptor=workload.key, reason=reason, resource_version=leaver.resource_version
-                )
-            )
-            if leaver.admission and leaver.admission.cluster_queue:
-                self.quotas = self.quotas.removing((leaver.admission.cluster_queue, victim.charges))
+            self._leave(victim.workload, workload.key, reason, victim.charges)
         self.preemption.gone(v.workload.key for v, _ in found.victims)
         self._reserve(workload, asks, found, tuple(v.workload.key for v, _ in found.victims))
+
+    def _leave(self, leaver: Workload, preemptor: str, reason: str, charges: Charges) -> None:
+        self.decisions.append(Evict(leaver.key, preemptor, reason, leaver.resource_version))
+        if leaver.admission and leaver.admission.cluster_queue:
+            self.quotas = self.quotas.removing((leaver.admission.cluster_queue, charges))
 
     def _reserve(self, workload: Workload, asks: Preemptor, found: Eviction, victims: tuple[str, ...]) -> None:
         """Keeps the quota and the nodes of a preemptor until its victims have gone."""
@@ -360,74 +398,28 @@ class Cycle:
         self.placer.fleet.absorb(found.trial)
         if queue and workload.admission is None:
             self.quotas = self.quotas.adding((queue, assignment.charges))
-        pods: list[PodPlacement] = []
-        fresh = {s.name: self._indexes(workload, s) for s in workload.pod_sets}
-        for need, members, puts in zip(*assignment.wanted, found.puts, strict=True):
-            pods += self._placements(need, members, puts, fresh[need.pod_set])
+        known = self.pods.get(workload.key, ())
+        pods = placements(workload, known, assignment.wanted, found.puts, self.placer.book)
         self.held |= {c.claim: c.allocation for p in pods for c in p.claims if c.claim}
         flavors = assignment.flavors
-        admitted = () if workload.admission else tuple(_assignment(s, pods, flavors) for s in workload.pod_sets)
+        given = (a for puts in found.puts for put in puts for a in put.allocations)
+        awaited = any(r.binding_conditions for a in given for r in a.devices.results)
+        admitted = () if workload.admission else tuple(assignment_of(s, pods, flavors) for s in workload.pod_sets)
         self.decisions.append(
             Place(
                 workload=workload.key,
-                pods=tuple(pods),
+                pods=pods,
                 cluster_queue=queue,
                 pod_sets=admitted or (workload.admission.pod_sets if workload.admission else ()),
                 domain=found.domain,
                 resource_version=workload.resource_version,
+                prepares=awaited or self._blocked(workload) is not None,
             )
         )
-
-    def _indexes(self, workload: Workload, pod_set: PodSet) -> Iterator[int]:
-        """Indexes that no pod of the set has."""
-        taken = {p.index for p in self.pods.get(workload.key, ()) if p.pod_set == pod_set.name}
-        return (i for i in range(pod_set.count + len(taken)) if i not in taken)
-
-    def _placements(
-        self, need: Need, members: Members, puts: tuple[Put, ...], fresh: Iterator[int]
-    ) -> list[PodPlacement]:
-        asked = claims_asked(self.placer.book.template(need.shape))
-        return [
-            PodPlacement(
-                need.pod_set,
-                pod.index if pod is not None and pod.index >= 0 else next(fresh),
-                put.node,
-                pod.key if pod is not None else "",
-                _given(asked, put, pod),
-            )
-            for pod, put in zip(members, puts, strict=True)
-        ]
-
-
-def _given(asked: tuple[PodClaim, ...], put: Put, pod: Pod | None) -> tuple[ClaimAllocation, ...]:
-    known = dict(pod.claims) if pod is not None else {}
-    return tuple(
-        ClaimAllocation(
-            c.name, known.get(c.name, c.claim), allocation, c.template if c.name == EXTENDED_CLAIM else None
-        )
-        for c, allocation in zip(asked, put.allocations, strict=True)
-    )
 
 
 def _sum(one: Charges, other: Charges) -> Charges:
     return one | {cell: one.get(cell, 0) + amount for cell, amount in other.items()}
-
-
-def _pods_by_workload(pods: Iterable[Pod]) -> dict[str, tuple[Pod, ...]]:
-    found: dict[str, list[Pod]] = {}
-    for pod in pods:
-        if pod.workload and not pod.terminating:
-            found.setdefault(pod.workload, []).append(pod)
-    return {k: tuple(sorted(v, key=lambda p: (p.pod_set, p.index, p.name))) for k, v in found.items()}
-
-
-def _assignment(pod_set: PodSet, pods: list[PodPlacement], flavors: dict[str, dict[str, str]]) -> PodSetAssignment:
-    nodes: dict[str, int] = {}
-    for placed in pods:
-        if placed.pod_set == pod_set.name:
-            nodes[placed.node] = nodes.get(placed.node, 0) + 1
-    chosen = tuple(sorted(flavors.get(pod_set.name, {}).items()))
-    return PodSetAssignment(pod_set.name, chosen, tuple(nodes.items()))
 
 
 def _no_quota(queue: str, short: Short) -> WaitingForQuota | ExceedsMaxQuota:

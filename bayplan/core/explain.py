@@ -17,15 +17,19 @@ from bayplan.model.device import DeviceSubRequest, ExactDeviceRequest, ResourceC
 from bayplan.model.plan import AnyDecision, Hold
 from bayplan.model.reason import (
     AnyReason,
+    AuditFailed,
     Deactivated,
+    DeviceBindingFailed,
     DevicesNotFound,
     ExceedsMaxQuota,
     Holder,
     Misconfigured,
     NoMatchingFlavor,
+    OnHold,
     PendingEvaluation,
     Suspended,
     TopologyPlacementFailed,
+    WaitingForDevices,
     WaitingForHigherPriority,
     WaitingForPreemptedWorkloads,
     WaitingForQuota,
@@ -36,11 +40,15 @@ from bayplan.model.workload import Pod, PodTemplate, Workload
 HOLDERS_MAX = 3  # holders named per reason: more is a list nobody reads
 
 _PROSPECTS: tuple[type, ...] = (
+    WaitingForDevices,
+    DeviceBindingFailed,
     WaitingForPreemptedWorkloads,
     TopologyPlacementFailed,
     WaitingForQuota,
     WaitingForHigherPriority,
     PendingEvaluation,
+    OnHold,
+    AuditFailed,
     Suspended,
     Deactivated,
     NoMatchingFlavor,
@@ -239,6 +247,16 @@ def says(reason: AnyReason) -> str:
             return f"{reason.field}: {reason.detail}"
         case DevicesNotFound():
             return f"claim {reason.claim or 'of the pod'}, request {reason.request}: {reason.detail}"
+        case WaitingForDevices():
+            missing = ", ".join(reason.conditions)
+            return f"has its devices; {reason.device} of claim {reason.claim} is not {missing} yet"
+        case DeviceBindingFailed():
+            cause = f"is {reason.condition}" if reason.condition else "took too long to be made ready"
+            return f"device {reason.device} of claim {reason.claim} {cause}; others are sought"
+        case OnHold():
+            return f"evicted because it could not be completed; considered again at {_clock(reason.until_s)}"
+        case AuditFailed():
+            return f"its placement was not carried out, the audit objects: {reason.finding}"
         case Suspended():
             return f"{reason.queue} is stopped"
         case Deactivated():
@@ -284,6 +302,11 @@ def _list(names: tuple[str, ...]) -> str:
     return ", ".join(names[:HOLDERS_MAX]) + (
         f" and {len(names) - HOLDERS_MAX} more" if len(names) > HOLDERS_MAX else ""
     )
+
+
+def _clock(at_s: int) -> str:
+    """The time of day in UTC."""
+    return f"{at_s // 3600 % 24:02}:{at_s // 60 % 60:02}:{at_s % 60:02} UTC"
 
 
 def _milli(amount: int, resource: str) -> str:

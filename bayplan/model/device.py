@@ -235,9 +235,28 @@ class ResourceClaimConsumerReference(Noun, frozen=True):
     api_group: str = ""
 
 
+class DeviceCondition(Noun, frozen=True):
+    type: str
+    status: str = "Unknown"
+
+
+class AllocatedDeviceStatus(Noun, frozen=True):
+    """What a device's driver says of it since it was allocated (KEP-4817)."""
+
+    driver: str
+    pool: str
+    device: str
+    share_id: str = msgspec.field(default="", name="shareID")
+    conditions: tuple[DeviceCondition, ...] = ()
+
+
 class ResourceClaimStatus(Noun, frozen=True):
+    """`allocated_s` is the second of the allocation's timestamp, 0 where it has none."""
+
     allocation: AllocationResult | None = None
     reserved_for: tuple[ResourceClaimConsumerReference, ...] = ()
+    devices: tuple[AllocatedDeviceStatus, ...] = ()
+    allocated_s: int = 0
 
 
 class ResourceClaim(Noun, frozen=True):

@@ -39,7 +39,11 @@ class Decision(Value, frozen=True, tag_field="decision"):
 
 
 class Place(Decision, frozen=True, tag="Place"):
-    """Admit the workload (if it is not yet) and bind these pods. `domain` is the topology domain that holds them."""
+    """Admit the workload (if it is not yet) and bind these pods. `domain` is the topology domain that holds them.
+
+    `prepares`: the devices are allocated and nothing is bound, because some have binding conditions that are not true
+    yet (KEP-5007); a gang waits for them together.
+    """
 
     workload: str
     pods: tuple[PodPlacement, ...]
@@ -47,6 +51,7 @@ class Place(Decision, frozen=True, tag="Place"):
     pod_sets: tuple[PodSetAssignment, ...] = ()
     domain: str = ""
     resource_version: str = ""
+    prepares: bool = False
 
 
 class Hold(Decision, frozen=True, tag="Hold"):
@@ -58,7 +63,10 @@ class Hold(Decision, frozen=True, tag="Hold"):
 
 
 class Evict(Decision, frozen=True, tag="Evict"):
-    """End a running workload for `preemptor`; `reason` is Kueue's word (InClusterQueue, InCohortReclamation, …)."""
+    """End a running workload, for `preemptor` or ("") because it cannot go on.
+
+    `reason` is Kueue's word (InClusterQueue, InCohortReclamation, PodsReadyTimeout, …).
+    """
 
     workload: str
     preemptor: str
@@ -66,7 +74,15 @@ class Evict(Decision, frozen=True, tag="Evict"):
     resource_version: str = ""
 
 
-AnyDecision = Place | Hold | Evict
+class Deallocate(Decision, frozen=True, tag="Deallocate"):
+    """Free the devices of these claims (by key): they were allocated for pods of the workload that are not bound."""
+
+    workload: str
+    claims: tuple[str, ...]
+    resource_version: str = ""
+
+
+AnyDecision = Place | Hold | Evict | Deallocate
 
 
 class Plan(Value, frozen=True):
@@ -83,3 +99,6 @@ class Plan(Value, frozen=True):
 
     def evicted(self) -> tuple[Evict, ...]:
         return tuple(d for d in self.decisions if isinstance(d, Evict))
+
+    def deallocated(self) -> tuple[Deallocate, ...]:
+        return tuple(d for d in self.decisions if isinstance(d, Deallocate))

@@ -21,6 +21,10 @@ class Policy(Value, frozen=True):
     `share_between_tenants` lets namespaces share a device that does not keep its users apart. `features` are the
     resource.k8s.io feature gates that are on. `prices`, if anybody worked them out, say what the work to come
     would pay for what is free.
+
+    `recovery_timeout_s` is for how long an admitted gang may lack pods that cannot be placed before it is evicted whole
+    (Kueue's waitForPodsReady.recoveryTimeout; 0 = for ever), `binding_timeout_s` for how long a pod waits for the
+    binding conditions of its devices before other devices are sought (KEP-5007).
     """
 
     order: str = "priority"
@@ -30,6 +34,8 @@ class Policy(Value, frozen=True):
     seed: int = 0
     share_between_tenants: bool = False
     prices: Prices | None = None
+    recovery_timeout_s: int = 300
+    binding_timeout_s: int = 600
     features: tuple[str, ...] = (
         "DRAAdminAccess",
         "DRAConsumableCapacity",

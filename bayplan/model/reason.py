@@ -114,6 +114,35 @@ class WaitingForHigherPriority(Reason, frozen=True, tag="WaitingForHigherPriorit
     cluster_queue: str
 
 
+class WaitingForDevices(Reason, frozen=True, tag="WaitingForDevices"):
+    """Its devices are allocated; `device` of `claim` still lacks binding conditions, until `until_s` (0 = for ever)."""
+
+    claim: str
+    device: str
+    conditions: tuple[str, ...]
+    until_s: int = 0
+
+
+class DeviceBindingFailed(Reason, frozen=True, tag="DeviceBindingFailed"):
+    """An allocated device cannot be used: `condition` says so, or ("") its binding conditions took too long."""
+
+    claim: str
+    device: str
+    condition: str = ""
+
+
+class OnHold(Reason, frozen=True, tag="OnHold"):
+    """It was evicted because it could not be completed, and is considered again at `until_s`."""
+
+    until_s: int
+
+
+class AuditFailed(Reason, frozen=True, tag="AuditFailed"):
+    """What was decided was not carried out, because the audit found something wrong with it."""
+
+    finding: str
+
+
 class PendingEvaluation(Reason, frozen=True, tag="PendingEvaluation"):
     """Not looked at yet."""
 
@@ -129,5 +158,9 @@ AnyReason = (
     | DevicesNotFound
     | WaitingForPreemptedWorkloads
     | WaitingForHigherPriority
+    | WaitingForDevices
+    | DeviceBindingFailed
+    | OnHold
+    | AuditFailed
     | PendingEvaluation
 )

@@ -80,11 +80,17 @@ class Snapshot(Value, frozen=True):
         """The plan carried out, and all that was leaving gone: the ended wait again, preemptors for their room."""
         world = self
         for evict in plan.evicted():
-            waiting = msgspec.structs.replace(self.workloads[evict.workload], admission=None)
+            waiting = msgspec.structs.replace(self.workloads[evict.workload], admission=None, unready_s=0)
             world = world.without(evict.workload).with_workload(waiting)
+        world = world.freeing(c for d in plan.deallocated() for c in d.claims)
         for place in plan.placed():
             world = world.placing(place, now_s=now_s)
         return world.replace(pods={k: p for k, p in world.pods.items() if not p.terminating}).told(plan)
+
+    def freeing(self, claims: Iterable[str]) -> Snapshot:
+        """These claims without devices and consumers."""
+        freed = {k: msgspec.structs.replace(self.claims[k], status=ResourceClaimStatus()) for k in claims}
+        return self.replace(claims=self.claims | freed) if freed else self
 
     def told(self, plan: Plan) -> Snapshot:
         """Every held workload knows whether others leave for it."""
@@ -104,7 +110,7 @@ class Snapshot(Value, frozen=True):
         admission = workload.admission or Admission(
             cluster_queue=place.cluster_queue, pod_sets=place.pod_sets, admitted_s=now_s
         )
-        admitted = msgspec.structs.replace(workload, admission=admission, preempting=False)
+        admitted = msgspec.structs.replace(workload, admission=admission, preempting=False, unready_s=0)
         return self.replace(
             workloads=self.workloads | {workload.key: admitted},
             pods=self.pods | pods,

@@ -104,6 +104,10 @@ class Workload(Value, frozen=True):
     admission: Admission | None = None
     preempting: bool = False
     """It has ended others and waits for their room: nobody else may take it."""
+    unready_s: int = 0
+    """Since when an admitted workload has been without some of its pods (PodsReady is False); 0 = it is not."""
+    requeue_at_s: int = 0
+    """Until when one that could not be completed is left alone (`status.requeueState`)."""
 
     @property
     def key(self) -> str:

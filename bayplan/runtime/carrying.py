@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan.model.device import AllocationResult, ResourceClaimSpec
-from bayplan.model.plan import AnyDecision, Evict, Hold, Place, Plan, PodPlacement
+from bayplan.model.plan import AnyDecision, Deallocate, Evict, Hold, Place, Plan, PodPlacement
+from bayplan.model.reason import AuditFailed, WaitingForDevices
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import EXTENDED_CLAIM, Pod, Workload
 from bayplan.runtime.controllers import events
@@ -23,8 +24,10 @@ from bayplan.runtime.objects import ApiError, Objects
 from bayplan.runtime.ports import Applied, Conflict, Describe
 from bayplan.wire import patches
 from bayplan.wire.kinds import group_kind
-from bayplan.wire.names import QUOTA_RESERVED, START
+from bayplan.wire.names import QUOTA_RESERVED, START, WHY
 from bayplan.wire.times import rfc3339
+
+SETTLE_S = 15  # pods of a workload that was just admitted are still being made
 
 WORKLOADS = "workloads.kueue.x-k8s.io"
 CLAIMS = "resourceclaims.resource.k8s.io"
@@ -36,15 +39,23 @@ class _Stale(Exception):
 
 class Carrier:
     """`whose` says which unbound pods are ours to bind; `patience_s` for how long a new wording of an old reason may
-    wait before people are told."""
+    wait before people are told; `admits` whether the admission of Workloads is ours (else Kueue's)."""
 
     def __init__(
-        self, store: Objects, mirror: Mirror, describe: Describe, *, whose: Whose | None = None, patience_s: int = 0
+        self,
+        store: Objects,
+        mirror: Mirror,
+        describe: Describe,
+        *,
+        whose: Whose | None = None,
+        patience_s: int = 0,
+        admits: bool = True,
     ) -> None:
         self.mirror = mirror
         self._store = store
         self._whose = whose or Whose()
         self._patience_s = patience_s
+        self._admits = admits
         self._told: dict[str, tuple[str, int]] = {}
         self._describe = describe
         self._served: dict[tuple[str, str], str] = {}
@@ -55,7 +66,7 @@ class Carrier:
 
         Raises what the body raises when it cannot go on at all (Temporary, Permanent).
         """
-        news = [d for d in plan.decisions if not isinstance(d, Hold) or self._is_news(d, now_s)]
+        news = [d for d in plan.decisions if not isinstance(d, Hold) or self._is_news(d, seen, now_s)]
         parts = list(self._store.each(lambda d: self._carry(d, seen, starts, now_s), news))
         return Applied(
             admitted=tuple(k for p in parts for k in p.admitted),
@@ -73,6 +84,9 @@ class Carrier:
                         return self._place(decision, workload, obj, seen, now_s)
                     case Evict():
                         return self._evict(decision, obj, now_s)
+                    case Deallocate():
+                        self._deallocate(decision, seen)
+                        return Applied()
                     case Hold():
                         self._hold(decision, workload, obj, seen, starts.get(decision.workload, ""), now_s)
                         self._told[decision.workload] = _word(decision), now_s
@@ -80,9 +94,11 @@ class Carrier:
         except (_Stale, ApiError) as error:
             return Applied(conflicts=(_conflict(decision, error),))
 
-    def _is_news(self, hold: Hold, now_s: int) -> bool:
+    def _is_news(self, hold: Hold, seen: Snapshot, now_s: int) -> bool:
         word, told_s = self._told.get(hold.workload, ("", 0))
-        return not self._patience_s or word != _word(hold) or now_s - told_s >= self._patience_s
+        workload = seen.workloads.get(hold.workload)
+        unnoted = workload is not None and workload.admission is not None and not workload.unready_s
+        return not self._patience_s or unnoted or word != _word(hold) or now_s - told_s >= self._patience_s
 
     def _current(self, decision: AnyDecision, seen: Snapshot) -> tuple[Workload, dict[str, Any]]:
         """The Workload a decision is about, if it still is what was decided on."""
@@ -105,7 +121,8 @@ class Carrier:
             events.record(self._store, obj, "Admitted", f"Admitted by {queue}, wait time {waited_s}s", now_s)
         bound: list[str] = []
         failures: list[Exception] = []
-        for placement, failure in self._store.each(lambda p: self._try_to_bind(p, seen, now_s), place.pods):
+        binds = not place.prepares
+        for placement, failure in self._store.each(lambda p: self._try_to_bind(p, seen, now_s, binds), place.pods):
             if isinstance(failure, Exception):
                 failures.append(failure)
             elif failure:
@@ -113,19 +130,25 @@ class Carrier:
         if failures and self._store.atomic:
             raise failures[0]
         admitted = () if workload.admission else (place.workload,)
+        if workload.admission is not None and binds:
+            known = (seen.pods.get(p.pod) for p in place.pods if p.pod not in bound)
+            whole = all(pod is not None and pod.node for pod in known)
+            self._note(workload, obj, whole, "Pods are missing or cannot be bound", now_s)
+            if whole and WHY in (obj["metadata"].get("annotations") or {}):
+                self._remark(obj, why="", start=rfc3339(workload.admission.admitted_s), pods=False)
         return Applied(admitted, tuple(bound), conflicts=tuple(_conflict(place, f) for f in failures[:1]))
 
     def _try_to_bind(
-        self, placement: PodPlacement, seen: Snapshot, now_s: int
+        self, placement: PodPlacement, seen: Snapshot, now_s: int, binds: bool
     ) -> tuple[PodPlacement, bool | Exception]:
         """The placement, and whether the pod was bound by it or why it could not be."""
         try:
-            return placement, bool(placement.pod) and self._bind(placement, seen, now_s)
+            return placement, bool(placement.pod) and self._bind(placement, seen, now_s, binds)
         except (_Stale, ApiError) as error:
             return placement, error
 
-    def _bind(self, placement: PodPlacement, seen: Snapshot, now_s: int) -> bool:
-        """Gives a pod its devices and its node; False if it has them, or its claims are not made yet."""
+    def _bind(self, placement: PodPlacement, seen: Snapshot, now_s: int, binds: bool) -> bool:
+        """Gives a pod its devices and, where it `binds`, its node; False if it has no node by that."""
         pod = seen.pods.get(placement.pod)
         if pod is None:
             raise _Stale(f"pod {placement.pod} has ended")
@@ -137,7 +160,9 @@ class Carrier:
             return False
         given = {c.claim or self._made(c.spec, pod): c.allocation for c in placement.claims}
         for key in {k: None for _, k in pod.claims} | given:
-            self._reserve(key, given.get(key), pod)
+            self._reserve(key, given.get(key), pod, now_s)
+        if not binds:
+            return False
         bound = self._store.bind(pod.namespace, pod.name, placement.node, annotations={START: rfc3339(now_s)})
         self._remark(bound, why="", start=rfc3339(now_s))
         events.record(self._store, bound, "Scheduled", _assigned(placement), now_s)
@@ -165,7 +190,7 @@ class Carrier:
         self._store.patch("pods", pod.namespace, pod.name, patch, subresource="status")
         return f"{pod.namespace}/{name}"
 
-    def _reserve(self, key: str, allocation: AllocationResult | None, pod: Pod) -> None:
+    def _reserve(self, key: str, allocation: AllocationResult | None, pod: Pod, now_s: int) -> None:
         namespace, _, name = key.partition("/")
         claim = self._store.get(CLAIMS, namespace, name)
         if allocation is None and (claim.get("status") or {}).get("allocation") is None:
@@ -173,9 +198,38 @@ class Carrier:
         protection = patches.protect(claim) if allocation is not None else None
         if protection is not None:
             claim = self._store.patch(CLAIMS, namespace, name, protection)
-        patch = patches.allocate(claim, allocation or AllocationResult(), pod.name, pod.uid)
+        patch = patches.allocate(claim, allocation or AllocationResult(), pod.name, pod.uid, now_s)
         if patch is not None:
             self._store.patch(CLAIMS, namespace, name, patch, subresource="status")
+
+    def _note(self, workload: Workload, obj: dict[str, Any], whole: bool, message: str, now_s: int) -> None:
+        """Since when an admitted workload is without some of its pods; nothing is written where nothing is amiss."""
+        if whole:
+            patch = patches.recovered(obj, now_s) if workload.unready_s else None
+        else:
+            admitted_s = workload.admission.admitted_s if workload.admission else now_s
+            patch = patches.unready(obj, message, now_s) if now_s - admitted_s >= SETTLE_S else None
+        if patch is not None and self._admits:
+            self._write_status(obj, patch)
+
+    def _deallocate(self, decision: Deallocate, seen: Snapshot) -> None:
+        """Frees devices that pods of ours were to have; a claim that somebody else has come to use is left alone."""
+        waiting = [p for p in seen.pods.values() if p.workload and p.claims and not p.node]
+        for key in decision.claims:
+            namespace, _, name = key.partition("/")
+            claim = self._store.get(CLAIMS, namespace, name)
+            users = [p for p in waiting if any(k == key for _, k in p.claims)]
+            patch = patches.deallocate(claim, frozenset(p.uid for p in users if self._is_ours(p)))
+            if patch is None:
+                continue
+            freed = self._store.patch(CLAIMS, namespace, name, patch, subresource="status")
+            unprotected = patches.unprotect(freed)
+            if unprotected is not None:
+                self._store.patch(CLAIMS, namespace, name, unprotected)
+
+    def _is_ours(self, pod: Pod) -> bool:
+        found = self._store.find("pods", pod.namespace, pod.name)
+        return found is not None and self._whose.has(found["spec"].get("schedulerName", ""))
 
     # --- Evict, Hold ---------------------------------------------------------------------------------------------
 
@@ -184,9 +238,11 @@ class Carrier:
         if patch is None:
             return Applied()
         self._write_status(obj, patch)
-        self._remark(obj, why=f"evicted for {decision.preemptor}: {decision.reason}", start="")
+        whom = f" for {decision.preemptor}" if decision.preemptor else ""
+        self._remark(obj, why=f"evicted{whom}: {decision.reason}", start="")
         message = patch["status"]["conditions"][-1].get("message", "")
-        events.record(self._store, obj, "Preempted", message, now_s, warning=True)
+        happened = "Preempted" if decision.preemptor else f"EvictedDueTo{decision.reason}"
+        events.record(self._store, obj, happened, message, now_s, warning=True)
         return Applied(evicted=(decision.workload,))
 
     def _hold(
@@ -198,6 +254,8 @@ class Carrier:
             if patch is not None:
                 self._tell_once(obj, reason, why, now_s)
                 self._write_status(obj, patch)
+        elif not any(isinstance(r, WaitingForDevices | AuditFailed) for r in hold.reasons):
+            self._note(workload, obj, False, why, now_s)
         self._remark(obj, why=why, start=start)
 
     def _tell_once(self, obj: dict[str, Any], reason: str, why: str, now_s: int) -> None:

@@ -33,12 +33,13 @@ class JournalError(Exception):
 
 
 class Entry(Value, frozen=True):
-    """One cycle as it was; `plan_json` is the plan byte for byte."""
+    """One cycle as it was; `plan_json` is the plan byte for byte, `findings` what the audit had against it."""
 
     now_s: int
     snapshot: Snapshot
     policy: Policy
     plan_json: bytes
+    findings: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -55,6 +56,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
     set: dict[str, list[tuple[str, msgspec.Raw]]] = {}
     gone: dict[str, list[str]] = {}
     whole: dict[str, msgspec.Raw] = {}
+    findings: tuple[str, ...] = ()
 
 
 _LINES = msgspec.json.Decoder(_Line)
@@ -80,7 +82,9 @@ class Journal:
         self._policy: Policy | None = None
         self._plan = b""
 
-    def append(self, snapshot: Snapshot, policy: Policy, now_s: int, plan: Plan) -> bool:
+    def append(
+        self, snapshot: Snapshot, policy: Policy, now_s: int, plan: Plan, findings: tuple[str, ...] = ()
+    ) -> bool:
         """Writes one cycle; False (and nothing written) if nothing but the time differs from the last one."""
         if self._file.tell() >= self._bytes_max:
             self._turn_over()
@@ -88,7 +92,7 @@ class Journal:
         if snapshot is self._snapshot and policy == self._policy and plan_json == self._plan:
             return False
         line = _changes(self._snapshot, snapshot)
-        line.now_s, line.plan = now_s, msgspec.Raw(plan_json)
+        line.now_s, line.plan, line.findings = now_s, msgspec.Raw(plan_json), findings
         if policy != self._policy:
             line.policy = msgspec.Raw(codec.to_json(policy))
         self._file.write(_packed(msgspec.json.encode(line) + b"\n"))
@@ -125,7 +129,7 @@ def read(path: Path) -> Iterator[Entry]:
             policy = codec.from_json(bytes(line.policy), Policy) if line.policy else policy
         except msgspec.MsgspecError as error:
             raise JournalError(f"{path}: record {number}: {error}") from error
-        yield Entry(line.now_s, snapshot, policy, bytes(line.plan))
+        yield Entry(line.now_s, snapshot, policy, bytes(line.plan), line.findings)
 
 
 def _changes(old: Snapshot | None, new: Snapshot) -> _Line:

@@ -17,6 +17,7 @@ from bayplan.model.workload import Pod, Workload
 from bayplan.wire.devices import resource_claim_template
 from bayplan.wire.errors import Malformed
 from bayplan.wire.kinds import READERS
+from bayplan.wire.names import IS_GROUP_WORKLOAD
 from bayplan.wire.names import WORKLOAD as WORKLOAD_NAME
 from bayplan.wire.pods import PodObject, pod
 from bayplan.wire.read import Json, parsed, read
@@ -291,7 +292,9 @@ def _owner_uids(obj: PodObject) -> tuple[str, ...]:
 
 def _references(obj: WorkloadObject) -> tuple[str, ...]:
     meta = obj.metadata
-    groups = (_stands_for("group", meta.namespace, o.name) for o in meta.owner_references if o.kind == "PodGroup")
+    names = [o.name for o in meta.owner_references if o.kind == "PodGroup"]
+    names += [meta.name] if IS_GROUP_WORKLOAD in meta.annotations else []
+    groups = (_stands_for("group", meta.namespace, name) for name in dict.fromkeys(names))
     return (_stands_for("workload", meta.namespace, meta.name), *(o.uid for o in meta.owner_references), *groups)
 
 

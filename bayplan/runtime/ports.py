@@ -7,7 +7,7 @@ outside does wrong is one of two exceptions, so that the loop needs to know only
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from bayplan.model.base import Value
 from bayplan.model.plan import Hold, Plan
@@ -85,6 +85,8 @@ class Decide(Protocol):
 
 
 Audit = Callable[[Snapshot, Policy, Plan], tuple[Finding, ...]]
+Without = Callable[[Snapshot, Plan, tuple[Any, ...]], Plan]
+"""The plan without what findings of the audit are about."""
 Describe = Callable[[Hold, Snapshot], str]
 """The sentence people read for a hold."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import msgspec
+
 from bayplan.model.device import (
     DeviceClass,
     DeviceTaintRule,
@@ -11,6 +13,8 @@ from bayplan.model.device import (
     ResourceClaimTemplate,
     ResourceSlice,
 )
+from bayplan.wire.errors import Malformed
+from bayplan.wire.meta import timestamp
 from bayplan.wire.read import Json, parsed, read
 
 T = TypeVar("T")
@@ -29,7 +33,16 @@ def device_class(source: bytes | Json) -> DeviceClass:
 
 
 def resource_claim(source: bytes | Json) -> ResourceClaim:
-    return _read(source, ResourceClaim)
+    claim = _read(source, ResourceClaim)
+    allocation = claim.status.allocation
+    if allocation is None or not allocation.allocation_timestamp:
+        return claim
+    path = "status.allocation.allocationTimestamp"
+    try:
+        at_s = timestamp(allocation.allocation_timestamp, path)
+    except Malformed as error:
+        raise error.of(f"ResourceClaim {claim.metadata.key}") from error
+    return msgspec.structs.replace(claim, status=msgspec.structs.replace(claim.status, allocated_s=at_s))
 
 
 def resource_claim_template(source: bytes | Json) -> ResourceClaimTemplate:

@@ -22,18 +22,26 @@ from bayplan.wire.names import (
     EVICTED,
     FINISHED,
     NO_QUEUE,
+    PODS_READY,
+    PODS_READY_TIMEOUT,
     PREEMPTED,
     QUOTA_RESERVED,
+    RECOVERY,
+    REQUEUED,
     START,
     WHY,
 )
 from bayplan.wire.pods import extended_name, quantity
 from bayplan.wire.read import Json
+from bayplan.wire.times import rfc3339, seconds
 
 EXTENDED_RESOURCE_CLAIM = "resource.kubernetes.io/extended-resource-claim"
 """Annotation on a claim that was made for a pod's extended resources."""
 
 Patch = dict[str, Any]
+
+BACKOFF_S = 60  # Kueue's backoffBaseSeconds: doubled each time a workload could not be completed
+BACKOFF_MAX_S = 3600
 
 _CAUSE = {
     "InClusterQueue": "prioritization in the ClusterQueue",
@@ -51,11 +59,13 @@ def admit(obj: Json, workload: Workload, place: Place, now_s: int) -> Patch:
         "podSetAssignments": [_assignment(a, sets[a.name]) for a in place.pod_sets],
     }
     status = _status(obj)
-    conditions: Any = status.get("conditions") or ()
+    conditions: Any = [c for c in status.get("conditions") or () if c.get("type") != PODS_READY]
     for old in conditions:
         if old.get("type") in (EVICTED, PREEMPTED) and old.get("status") == "True":
             before = f"Previously: {old.get('message', '')}"
             conditions = _set(obj, conditions, old["type"], False, QUOTA_RESERVED, before, now_s)
+    if any(c.get("type") == REQUEUED and c.get("status") == "False" for c in conditions):
+        conditions = _set(obj, conditions, REQUEUED, True, "BackoffFinished", "The backoff has finished", now_s)
     reserved = f"Quota reserved in ClusterQueue {place.cluster_queue}"
     conditions = _set(obj, conditions, QUOTA_RESERVED, True, QUOTA_RESERVED, reserved, now_s)
     conditions = _set(obj, conditions, ADMITTED, True, ADMITTED, "The workload is admitted", now_s)
@@ -70,7 +80,9 @@ def hold(obj: Json, reason: str, message: str, now_s: int) -> Patch | None:
 
 
 def evict(obj: Json, decision: Evict, now_s: int) -> Patch | None:
-    """Status patch that takes a Workload's admission away for the sake of another."""
+    """Status patch that takes a Workload's admission away, for the sake of another or because it is not complete."""
+    if decision.reason == PODS_READY_TIMEOUT:
+        return _requeue(obj, now_s)
     cause = _CAUSE.get(decision.reason, decision.reason)
     message = f"Preempted to accommodate a workload ({decision.preemptor}) due to {cause}"
     patch = _unadmit(obj, PREEMPTED, message, now_s)
@@ -78,6 +90,44 @@ def evict(obj: Json, decision: Evict, now_s: int) -> Patch | None:
         conditions = patch["status"]["conditions"]
         patch["status"]["conditions"] = _set(obj, conditions, PREEMPTED, True, decision.reason, message, now_s)
     return patch
+
+
+def _requeue(obj: Json, now_s: int) -> Patch | None:
+    """It keeps its place in the order; how long it is left alone doubles while it keeps failing."""
+    meta, status = obj["metadata"], _status(obj)
+    message = f"Exceeded the PodsReady timeout {meta.get('namespace')}/{meta['name']}"
+    patch = _unadmit(obj, PODS_READY_TIMEOUT, message, now_s)
+    if patch is None:
+        return None
+    admitted: Json = next((c for c in status.get("conditions") or () if c.get("type") == ADMITTED), {})
+    ran_s = now_s - seconds(admitted.get("lastTransitionTime") or rfc3339(now_s))
+    before = int((status.get("requeueState") or {}).get("count") or 0) if ran_s < BACKOFF_MAX_S else 0
+    at_s = now_s + min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(before, 16))
+    patch["status"]["requeueState"] = {"count": before + 1, "requeueAt": rfc3339(at_s)}
+    conditions = patch["status"]["conditions"]
+    patch["status"]["conditions"] = _set(obj, conditions, REQUEUED, False, PODS_READY_TIMEOUT, message, now_s)
+    return patch
+
+
+def unready(obj: Json, message: str, now_s: int) -> Patch | None:
+    """Status patch of an admitted Workload that lacks pods: from now on its time runs."""
+    conditions = _status(obj).get("conditions")
+    if any(c.get("type") == PODS_READY and c.get("status") == "False" for c in conditions or ()):
+        return None
+    return _versioned(
+        obj, {"status": {"conditions": _set(obj, conditions, PODS_READY, False, RECOVERY, message, now_s)}}
+    )
+
+
+def recovered(obj: Json, now_s: int) -> Patch | None:
+    """Status patch of an admitted Workload that lacked pods and has them all again."""
+    conditions = _status(obj).get("conditions")
+    if not any(c.get("type") == PODS_READY and c.get("status") == "False" for c in conditions or ()):
+        return None
+    message = "Every pod has a node again"
+    return _versioned(
+        obj, {"status": {"conditions": _set(obj, conditions, PODS_READY, True, "Recovered", message, now_s)}}
+    )
 
 
 def deactivate(obj: Json, now_s: int) -> Patch | None:
@@ -104,14 +154,19 @@ def remark(obj: Json, *, why: str, start: str) -> Patch | None:
     return {"metadata": {"annotations": changed}} if changed else None
 
 
-def allocate(claim: Json, allocation: AllocationResult, pod: str, pod_uid: str) -> Patch | None:
-    """Status patch that gives devices to a claim and reserves it for a pod (added to those that share it)."""
+def allocate(claim: Json, allocation: AllocationResult, pod: str, pod_uid: str, now_s: int) -> Patch | None:
+    """Status patch that gives devices to a claim and reserves it for a pod (added to those that share it).
+
+    Where devices have to be made ready, the time of allocation is written: the wait for them has an end.
+    """
     status = _status(claim)
     reserved = status.get("reservedFor") or []
     has_pod = any(r.get("uid") == pod_uid for r in reserved)
     changed: Patch = {}
     if status.get("allocation") is None:
         changed["allocation"] = codec.to_builtins(allocation)
+        if any(r.binding_conditions for r in allocation.devices.results):
+            changed["allocation"]["allocationTimestamp"] = rfc3339(now_s)
     if not has_pod:
         changed["reservedFor"] = [*reserved, {"resource": "pods", "name": pod, "uid": pod_uid}]
     return _versioned(claim, {"status": changed}) if changed else None
@@ -182,6 +237,15 @@ def release(claim: Json, gone: frozenset[str]) -> Patch | None:
     if not kept:
         changed |= {"allocation": None, "devices": None}
     return _versioned(claim, {"status": changed})
+
+
+def deallocate(claim: Json, consumers: frozenset[str]) -> Patch | None:
+    """Status patch that frees a claim's devices where nobody but these (uids) was to use them; None otherwise."""
+    status = _status(claim)
+    reserved = status.get("reservedFor") or []
+    if status.get("allocation") is None or any(r.get("uid") not in consumers for r in reserved):
+        return None
+    return _versioned(claim, {"status": {"allocation": None, "reservedFor": None, "devices": None}})
 
 
 def binding(

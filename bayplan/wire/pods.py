@@ -65,6 +65,7 @@ class WorkloadReference(Noun, frozen=True):
 
     name: str = ""
     pod_group: str = ""
+    pod_group_replica_key: str = ""
 
 
 class PodSpec(Noun, frozen=True):

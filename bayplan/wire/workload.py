@@ -32,8 +32,10 @@ from bayplan.wire.names import (
     JOB_OWNER_GVK,
     JOB_OWNER_NAME,
     NO_QUEUE,
+    PODS_READY,
     PREFERRED_TOPOLOGY,
     QUOTA_RESERVED,
+    RECOVERY,
     REQUIRED_TOPOLOGY,
     RUNTIME_SECONDS,
 )
@@ -100,8 +102,16 @@ class ReclaimablePod(Noun, frozen=True):
     count: int = 0
 
 
+class RequeueState(Noun, frozen=True):
+    """How often the workload has been evicted because it was not complete, and when it is considered again."""
+
+    count: int = 0
+    requeue_at: str = ""
+
+
 class WorkloadStatus(Noun, frozen=True):
     admission: AdmissionObject | None = None
+    requeue_state: RequeueState | None = None
     reclaimable_pods: tuple[ReclaimablePod, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
@@ -218,6 +228,8 @@ def _workload(obj: WorkloadObject, context: Context) -> Workload:
         runtime_s=_runtime(meta, spec),
         admission=_admission(obj.status),
         preempting=_preempting(obj.status),
+        unready_s=_unready(obj.status),
+        requeue_at_s=_requeue_at(obj.status),
     )
 
 
@@ -270,6 +282,18 @@ def _preempting(status: WorkloadStatus) -> bool:
     """Whether the scheduler's last word was that others leave for it."""
     reserved = condition(status.conditions, QUOTA_RESERVED)
     return reserved is not None and reserved.status == "False" and reserved.reason == "WaitingForPreemptedWorkloads"
+
+
+def _unready(status: WorkloadStatus) -> int:
+    ready = condition(status.conditions, PODS_READY)
+    if ready is None or ready.status != "False" or ready.reason != RECOVERY:
+        return 0
+    return timestamp(ready.last_transition_time, "status.conditions")
+
+
+def _requeue_at(status: WorkloadStatus) -> int:
+    at = status.requeue_state.requeue_at if status.requeue_state else ""
+    return timestamp(at, "status.requeueState.requeueAt") if at else 0
 
 
 def _admission(status: WorkloadStatus) -> Admission | None:

@@ -1,4 +1,4 @@
-"""Pods without a job: a lone pod, Kueue's plain pod group, and a scheduling.k8s.io PodGroup. One Workload each.
+"""Pods without a job: a lone pod, Kueue's plain pod group, and a scheduling.k8s.io group. One Workload each.
 
 A group is complete when as many pods exist as it announces; before that there is nothing to admit. Its pods fall into
 pod sets by *role*: pods that ask a node for the same are interchangeable.
@@ -38,7 +38,10 @@ _EMPTY = Context()
 def group_name(pod: PodObject) -> str:
     """The group a pod says it belongs to; "" for a lone pod."""
     named = pod.metadata.labels.get(POD_GROUP_NAME, "")
-    return named or (pod.spec.scheduling_group.pod_group_name if pod.spec.scheduling_group else "")
+    if named or pod.spec.scheduling_group is not None:
+        return named or (pod.spec.scheduling_group.pod_group_name if pod.spec.scheduling_group else "")
+    ref = pod.spec.workload_ref
+    return ".".join(p for p in (ref.name, ref.pod_group, ref.pod_group_replica_key) if p) if ref else ""
 
 
 def role(pod: PodObject) -> str:
@@ -81,7 +84,10 @@ def plain_group(name: str, pods: Sequence[tuple[Json, PodObject]], context: Cont
 
 
 def native_group(gang: Gang, owner: Json, pods: Sequence[tuple[Json, PodObject]], context: Context) -> Json | None:
-    """The Workload of a PodGroup; None if it is no gang, or while pods are missing. Raises Malformed."""
+    """The Workload of a gang of `owner` (a PodGroup, a native Workload); None if it is none, or while pods are missing.
+
+    Raises Malformed.
+    """
     if not gang.min_count or len(pods) < gang.min_count:
         return None
     made = _group(gang.name, pods, owners=(), topology=gang.topology_key, context=context)

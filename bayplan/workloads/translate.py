@@ -7,9 +7,11 @@ Kueue's job controllers and one that runs ours show the same objects.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from bayplan.model import codec
+from bayplan.model.queue import ResourceFlavor
 from bayplan.wire.errors import Malformed
 from bayplan.wire.meta import whole
 from bayplan.wire.names import (
@@ -32,6 +34,7 @@ from bayplan.workloads.base import JobKind, Path, PodSetSource, at, count_at
 
 _API = "kueue.x-k8s.io/v1beta2"
 _NAME_MAX = 63
+_MARKS = (WORKLOAD, PARALLELISM, POD_SET)
 
 
 def managed(kind: JobKind, job: Json, context: Context) -> bool:
@@ -54,15 +57,49 @@ def suspended(kind: JobKind, job: Json) -> bool:
     return bool(kind.suspend) and bool(at(job, kind.suspend, False))
 
 
-def start(kind: JobKind, job: Json, workload: str, context: Context) -> Patch | None:
-    """Patch that lets an admitted job make its pods, marked with their Workload and pod set; None if it has none."""
+def start(
+    kind: JobKind, job: Json, workload: str, context: Context, flavors: Mapping[str, Iterable[ResourceFlavor]]
+) -> Patch | None:
+    """Patch that lets an admitted job make its pods; None if it has no switch.
+
+    The pods are marked with their Workload and pod set, and confined to the nodes of the `flavors` of their pod set:
+    whichever scheduler they name puts them where their quota is.
+    """
     if not kind.suspend:
         return None
     patch: Patch = _nested(job, kind.suspend, False)
-    for source in (s for gang in kind.gangs(job, context).values() for s in gang if s.path):
+    for source in _templates(kind, job, context):
         annotations = {WORKLOAD: workload} | ({PARALLELISM: str(source.width)} if source.width else {})
-        marks = {"metadata": {"labels": {POD_SET: source.name}, "annotations": annotations}}
-        patch = merged(patch, _nested(merged(job, patch), source.path, marks))
+        marks: Patch = {"metadata": {"labels": {POD_SET: source.name}, "annotations": annotations}}
+        confined = _confined(at(source.template, ("spec",), {}), flavors.get(source.name, ()))
+        if confined:
+            marks["spec"] = confined
+        patch = joined(patch, _nested(merged(job, patch), source.path, marks))
+    return patch
+
+
+def started(kind: JobKind, job: Json, context: Context) -> bool:
+    """Whether the job's templates hold what `start` wrote into them."""
+    templates = (s.template for s in _templates(kind, job, context))
+    return any(WORKLOAD in at(t, ("metadata", "annotations"), {}) for t in templates)
+
+
+def restore(kind: JobKind, job: Json, context: Context, pod_sets: Iterable[Json]) -> Patch:
+    """Patch that takes out of a job's templates what `start` wrote; `pod_sets` of its Workloads say how they were."""
+    originals: dict[str, Json] = {s["name"]: s["template"] for s in pod_sets}
+    patch: Patch = {}
+    for source in _templates(kind, job, context):
+        meta, spec = (at(source.template, (part,), {}) for part in ("metadata", "spec"))
+        original = originals.get(source.name, source.template)
+        fields = ("labels", "annotations")
+        then = {f: _back(meta.get(f), at(original, ("metadata", f))) for f in fields}
+        back: Patch = {
+            "metadata": then if original.get("metadata") else None,
+            "spec": {"nodeSelector": _back(spec.get("nodeSelector"), at(original, ("spec", "nodeSelector")))},
+        }
+        if spec.get("tolerations") != at(original, ("spec", "tolerations")):
+            back["spec"]["tolerations"] = at(original, ("spec", "tolerations"))
+        patch = joined(patch, _nested(merged(job, patch), source.path, back))
     return patch
 
 
@@ -180,6 +217,43 @@ def _priority(labels: Mapping[str, str], sets: tuple[PodSetSource, ...], context
         return {"priority": number or 0}
     ref = {"group": "scheduling.k8s.io", "kind": "PriorityClass", "name": pod_class.metadata.name}
     return {"priorityClassRef": ref, "priority": pod_class.value if number is None else number}
+
+
+def _templates(kind: JobKind, job: Json, context: Context) -> Iterator[PodSetSource]:
+    """The pod sets whose templates stand in the job itself."""
+    return (s for gang in kind.gangs(job, context).values() for s in gang if s.path)
+
+
+def _confined(spec: Json, flavors: Iterable[ResourceFlavor]) -> dict[str, Any]:
+    """What flavors add to a pod's spec: their nodes' labels and tolerations. What the pod says itself stays."""
+    labels: dict[str, str] = {}
+    tolerations: list[Any] = list(spec.get("tolerations") or ())
+    for flavor in flavors:
+        labels |= {k: v for k, v in flavor.spec.node_labels.items() if k not in (spec.get("nodeSelector") or {})}
+        added = (codec.to_builtins(t) for t in flavor.spec.tolerations)
+        tolerations += [t for t in added if t not in tolerations]
+    found: dict[str, Any] = {"nodeSelector": labels} if labels else {}
+    return found | ({"tolerations": tolerations} if len(tolerations) > len(spec.get("tolerations") or ()) else {})
+
+
+def _back(current: Mapping[str, str] | None, original: Mapping[str, str] | None) -> dict[str, str | None] | None:
+    """Merge patch from the current labels, annotations or selector to the original ones, without our marks."""
+    if original is None:
+        return None
+    wanted = {k: v for k, v in original.items() if k not in _MARKS}
+    have = current or {}
+    changed: dict[str, str | None] = {k: v for k, v in wanted.items() if have.get(k) != v}
+    return changed | {k: None for k in have if k not in wanted}
+
+
+def joined(one: Patch, other: Patch) -> Patch:
+    """Two merge patches as one, the second on top."""
+    whole = dict(one)
+    for key, value in other.items():
+        before = whole.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        whole[key] = joined(dict(before), dict(value)) if both else value  # type: ignore[arg-type]
+    return whole
 
 
 def _nested(source: Any, path: Path, value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bayplan.audit import Finding, audit
+from bayplan.audit import Finding, audit, without
 from bayplan.audit import findings as f
 from bayplan.model.base import Metadata
 from bayplan.model.device import (
@@ -25,12 +25,13 @@ from bayplan.model.device import (
 )
 from bayplan.model.isolation import Isolation
 from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Taint
-from bayplan.model.plan import Evict, Hold, Place, Plan
+from bayplan.model.plan import Deallocate, Evict, Hold, Place, Plan
 from bayplan.model.policy import Policy
 from bayplan.model.quantity import Quantity
 from bayplan.model.queue import Cohort, CohortSpec, FlavorQuotas, ResourceGroup, ResourceQuota
 from bayplan.model.reason import PendingEvaluation
 from bayplan.model.snapshot import Snapshot
+from bayplan.runtime.loop import ROUNDS_MAX
 from tests.audit.plans import (
     Spoil,
     allocation,
@@ -511,6 +512,13 @@ CASES: list[tuple[str, Snapshot, Plan, Spoil, type[Finding]]] = [
         ),
         f.CapacityMiscounted,
     ),
+    ("a device is yet to be made ready", *ONE, device("one", binding_conditions=("ready",)), f.DeviceNotReady),
+    (
+        "a running pod loses its devices",
+        *NEW,
+        also(Deallocate("default/old", ("default/old-main-0-gpu",))),
+        f.DeallocationUnfounded,
+    ),
     # Quota
     ("a team uses more than its quota", *TEAM, queue("team", resource_groups=_quota(23)), f.QuotaExceeded),
     ("a running workload has used the quota", *TEAMS, world(lambda s: _nominal(s, rest=0)), f.QuotaExceeded),
@@ -544,6 +552,22 @@ def test_finds(snapshot: Snapshot, correct: Plan, spoil: Spoil, expected: type[F
     found = audit(*_spoilt(spoil, snapshot, correct))
     assert {type(finding) for finding in found} == {expected}
     assert all(str(finding) and "\n" not in str(finding) for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "correct", "spoil", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
+def test_what_is_found_can_be_left_out(
+    snapshot: Snapshot, correct: Plan, spoil: Spoil, expected: type[Finding]
+) -> None:
+    """Where a finding is about a decision, the rest is sound; where it is about the plan, nothing is left out."""
+    world, policy, rest = _spoilt(spoil, snapshot, correct)
+    if expected is f.PlanStale and rest.revision:
+        assert without(world, rest, audit(world, policy, rest)) is rest
+        return
+    for _ in range(ROUNDS_MAX):
+        rest = without(world, rest, audit(world, policy, rest))
+    assert audit(world, policy, rest) == ()
 
 
 def _spoilt(spoil: Spoil, snapshot: Snapshot, correct: Plan) -> tuple[Snapshot, Policy, Plan]:

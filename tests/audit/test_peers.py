@@ -67,4 +67,5 @@ def _plan(case: dict[str, Any]) -> Plan:
     node = case["node"]["metadata"]["name"]
     pod = PodPlacement(pod_set="main", index=0, node=node, claims=tuple(given))
     assignment = PodSetAssignment(name="main", nodes=((node, 1),))
-    return Plan(decisions=(Place("default/w", pods=(pod,), pod_sets=(assignment,)),))
+    awaited = any(r.binding_conditions for c in given for r in c.allocation.devices.results)
+    return Plan(decisions=(Place("default/w", pods=(pod,), pod_sets=(assignment,), prepares=awaited),))

@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from bayplan.audit import audit
+from bayplan.audit import audit, without
 from bayplan.clusters.embedded import Store
 from bayplan.clusters.embedded.body import EmbeddedCluster
 from bayplan.clusters.embedded.controllers import claims, job, lost
@@ -24,13 +25,30 @@ from tests.cluster.world import World, access
 from tests.controlplane.run import ControlPlane
 
 
+class Leaping(SystemClock):
+    """The wall clock, some time ahead."""
+
+    ahead_s = 0
+
+    def now(self) -> float:
+        return time.time() + self.ahead_s
+
+    def now_s(self) -> int:
+        return int(self.now())
+
+
 class Body:
     """A cluster and its users' view of it."""
 
-    def __init__(self, cluster: Cluster, world: World) -> None:
+    def __init__(self, cluster: Cluster, world: World, clock: Leaping) -> None:
         self.cluster, self.world = cluster, world
         self.findings: list[str] = []
-        self._loop = Loop(cluster, SystemClock(), decide=decide, audit=audit, watcher=self._saw)
+        self._clock = clock
+        self._loop = Loop(cluster, clock, decide=decide, audit=audit, without=without, watcher=self._saw)
+
+    def leap(self, seconds: int) -> None:
+        """So much time passes for the scheduler."""
+        self._clock.ahead_s += seconds
 
     def cycle(self) -> Cycle:
         return self._loop.cycle()
@@ -63,11 +81,11 @@ class Body:
 @contextmanager
 def embedded() -> Iterator[Body]:
     """The store in this process."""
-    store = Store()
+    store, clock = _store()
     server = Server(store)
     cluster = EmbeddedCluster(store, describe=describe)
     try:
-        yield Body(cluster, World(_as_plane(server.url)))
+        yield Body(cluster, World(_as_plane(server.url)), clock)
     finally:
         cluster.close()
         server.stop()
@@ -77,7 +95,7 @@ def embedded() -> Iterator[Body]:
 @contextmanager
 def embedded_over_http() -> Iterator[Body]:
     """The body of real clusters, served by the embedded API server; its controllers and kubelets run beside it."""
-    store = Store()
+    store, clock = _store()
     server = Server(store)
     stop = threading.Event()
     platform = Controllers[Store](store, (job.CONTROLLER, claims.POD_CLAIMS, claims.CONSUMERS, lost.LOST))
@@ -85,17 +103,17 @@ def embedded_over_http() -> Iterator[Body]:
 
     def run() -> None:
         while not stop.wait(0.02):
-            now_s = int(time.time())
+            now_s = clock.now_s()
             platform.step(now_s)
             kubelets.step(now_s)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     plane = _as_plane(server.url)
-    cluster = KubernetesCluster(access(plane), describe=describe)
+    cluster = KubernetesCluster(access(plane), describe=describe, now=clock.now)
     try:
         cluster.connect()
-        yield Body(cluster, World(plane))
+        yield Body(cluster, World(plane), clock)
     finally:
         cluster.close()
         stop.set()
@@ -107,15 +125,20 @@ def embedded_over_http() -> Iterator[Body]:
 @contextmanager
 def real(plane: ControlPlane) -> Iterator[Body]:
     """A real API server."""
-    world = World(plane)
-    cluster = KubernetesCluster(access(plane), describe=describe)
+    world, clock = World(plane), Leaping()
+    cluster = KubernetesCluster(access(plane), describe=describe, now=clock.now)
     try:
         cluster.connect()
-        yield Body(cluster, world)
+        yield Body(cluster, world, clock)
         world.clear()
     finally:
         cluster.close()
         world.close()
+
+
+def _store() -> tuple[Store, Leaping]:
+    clock = Leaping()
+    return Store(now=lambda: datetime.fromtimestamp(clock.now(), UTC)), clock
 
 
 def _as_plane(url: str) -> ControlPlane:

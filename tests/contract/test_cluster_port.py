@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+import pytest
 
 from bayplan.clusters.simulator.fleetfile import parse_fleet
 from bayplan.clusters.simulator.objects import fleet_objects, snapshot_of
@@ -117,6 +120,35 @@ def test_an_evicted_job_is_suspended_and_the_other_runs(body: Body) -> None:
     assert (body.world.get("Job", "low", "team-a") or {})["spec"]["suspend"] is True
     body.settled()
     assert sound(body.world) == []
+
+
+@pytest.mark.parametrize("scheduler", ["bayplan", "default-scheduler"])
+def test_a_job_is_confined_to_its_flavor_while_it_is_admitted(body: Body, scheduler: str) -> None:
+    """Whoever schedules its pods puts them where their quota is; evicted, the job is as its owner wrote it."""
+    body.world.fleet("h100 1 h100-80gb", "spare 1 h100-80gb")
+    (flavor, *_) = body.world.all("ResourceFlavor")
+    labels = flavor["spec"]["nodeLabels"]
+    own = {"nodeSelector": {"kubernetes.io/os": "linux"}, "schedulerName": scheduler}
+    for node in body.world.all("Node"):
+        body.world.patch("Node", node["metadata"]["name"], {"metadata": {"labels": {"kubernetes.io/os": "linux"}}})
+    body.world.create(job("low", pods=1, cpu="60", priority="low", **own))
+
+    def low() -> dict[str, Any]:
+        return (body.world.get("Job", "low", "team-a") or {})["spec"]
+
+    body.until(lambda: not low()["suspend"])
+    chosen = low()["template"]["spec"]["nodeSelector"]
+    assert chosen["kubernetes.io/os"] == "linux" and chosen.keys() >= labels.keys()
+    (workload,) = body.world.all("Workload", "team-a")
+    original = workload["spec"]["podSets"][0]["template"]
+    body.world.patch("Workload", workload["metadata"]["name"], {"spec": {"active": False}}, "team-a")
+    body.until(lambda: low()["suspend"] and low()["template"]["spec"]["nodeSelector"] == own["nodeSelector"])
+    assert "kueue.x-k8s.io/workload" not in (low()["template"]["metadata"].get("annotations") or {})
+    body.settled()
+    (workload,) = body.world.all("Workload", "team-a")
+    assert workload["spec"]["podSets"][0]["template"] == original
+    body.world.patch("Workload", workload["metadata"]["name"], {"spec": {"active": True}}, "team-a")
+    body.until(lambda: not low()["suspend"] and low()["template"]["spec"]["nodeSelector"] == chosen)
 
 
 def test_equal_clusters_are_read_as_equal_snapshots(body: Body) -> None:

@@ -280,6 +280,28 @@ def test_a_pod_that_asks_for_an_extended_resource_is_served_by_devices() -> None
     assert not world.all(CLAIMS) and not world.pods("Running")
 
 
+def test_a_gang_of_1_35_runs_when_its_last_pod_has_come() -> None:
+    """scheduling.k8s.io/v1alpha1: the groups stand in the native Workload, the pods name both."""
+    world = World("a=8 b=8")
+    groups = [{"name": "workers", "policy": {"gang": {"minCount": 2}}}, {"name": "rest", "policy": {"basic": {}}}]
+    for number in range(3):
+        template = world.template("8" if number < 2 else "0", runtime=5)
+        group = "workers" if number < 2 else "rest"
+        template["spec"] |= {"workloadRef": {"name": "w", "podGroup": group}, "schedulerName": "bayplan"}
+        world.run(3)
+        assert world.pods("Running") == []
+        world.store.create("pods", "default", {"metadata": {"name": f"p{number}"}, "spec": template["spec"]})
+    world.run(2)
+    assert world.pods("Running") == []
+    world.store.create(
+        "workloads.scheduling.k8s.io", "default", {"metadata": {"name": "w"}, "spec": {"podGroups": groups}}
+    )
+    world.run(4)
+    assert len(world.pods("Running")) == 3
+    (gang,) = [w for w in world.all(WORKLOADS) if w["metadata"]["name"] == "w.workers"]
+    assert [s["count"] for s in gang["spec"]["podSets"]] == [2]
+
+
 def test_an_extended_claim_that_was_made_before_somebody_stopped_is_taken_up() -> None:
     world = World("a=4")
     needs = {"nvidia.com/gpu": "1"}

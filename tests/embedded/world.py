@@ -26,6 +26,7 @@ START_S = 1_800_000_000
 JOBS = "jobs.batch"
 CLAIMS = "resourceclaims.resource.k8s.io"
 TEMPLATES = "resourceclaimtemplates.resource.k8s.io"
+SLICES = "resourceslices.resource.k8s.io"
 WORKLOADS = "workloads.kueue.x-k8s.io"
 JOBSETS = "jobsets.jobset.x-k8s.io"
 DEPLOYMENTS = "deployments.apps"

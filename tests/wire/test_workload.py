@@ -252,11 +252,11 @@ def test_conditions_of_others_are_kept() -> None:
 def test_a_claim_is_reserved_for_each_pod_and_freed_with_the_last() -> None:
     claim: dict = {"metadata": {"name": "c", "namespace": "ml", "resourceVersion": "3"}, "status": {}}
     allocation = AllocationResult()
-    first = patches.allocate(claim, allocation, "p1", "u1")
+    first = patches.allocate(claim, allocation, "p1", "u1", 0)
     assert first is not None
     claim = merged(claim, first)
-    assert patches.allocate(claim, allocation, "p1", "u1") is None
-    second = patches.allocate(claim, allocation, "p2", "u2")
+    assert patches.allocate(claim, allocation, "p1", "u1", 0) is None
+    second = patches.allocate(claim, allocation, "p2", "u2", 0)
     assert second is not None
     assert "allocation" not in second["status"], "devices are given once"
     claim = merged(claim, second)

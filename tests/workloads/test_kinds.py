@@ -6,12 +6,21 @@ import pytest
 import yaml
 
 from bayplan.model import codec
-from bayplan.model.queue import PriorityClass, WorkloadPriorityClass
+from bayplan.model.queue import PriorityClass, ResourceFlavor, WorkloadPriorityClass
 from bayplan.wire.errors import Malformed
 from bayplan.wire.kinds import group_kind
 from bayplan.wire.workload import Context, workload
 from bayplan.workloads import KINDS, kind_of
-from bayplan.workloads.translate import managed, start, stop, suspended, workload_name, workloads
+from bayplan.workloads.translate import (
+    managed,
+    restore,
+    start,
+    started,
+    stop,
+    suspended,
+    workload_name,
+    workloads,
+)
 from tests.shared import shared
 
 QUEUE = {"kueue.x-k8s.io/queue-name": "q"}
@@ -177,6 +186,14 @@ def apply(target: Any, patch: Any) -> Any:
     return target
 
 
+SPOT_TOLERATION = {"key": "spot", "operator": "Exists"}
+SPOT = codec.from_builtins(
+    {
+        "metadata": {"name": "spot"},
+        "spec": {"nodeLabels": {"tier": "spot", "zone": "z1"}, "tolerations": [SPOT_TOLERATION]},
+    },
+    ResourceFlavor,
+)
 SWITCHED = [
     pytest.param(fixture_name, id=f"a {fixture_name[1]}")
     for fixture_name in [
@@ -190,11 +207,13 @@ SWITCHED = [
 
 
 @pytest.mark.parametrize("named", SWITCHED)
-def test_start_marks_the_pods_and_stop_undoes_the_start(named: tuple[str, str]) -> None:
+def test_start_marks_the_pods_and_stop_and_restore_undo_it(named: tuple[str, str]) -> None:
     source = fixture(*named)
     kind = kind_of(*group_kind(source))
     assert kind is not None
-    patch = start(kind, source, "w", NOTHING)
+    pod_sets = [s for w in made(source) for s in w["spec"]["podSets"]]
+    patch = start(kind, source, "w", NOTHING, {s["name"]: [SPOT] for s in pod_sets})
+    assert not started(kind, source, NOTHING)
     running = apply(source, patch)
     assert not suspended(kind, running)
     marked = [s for gang in kind.gangs(running, NOTHING).values() for s in gang if s.path]
@@ -202,17 +221,37 @@ def test_start_marks_the_pods_and_stop_undoes_the_start(named: tuple[str, str]) 
     for pod_set in marked:
         assert pod_set.template["metadata"]["annotations"]["kueue.x-k8s.io/workload"] == "w"
         assert pod_set.template["metadata"]["labels"]["kueue.x-k8s.io/podset"] == pod_set.name
+        assert pod_set.template["spec"]["nodeSelector"]["tier"] == "spot"
+        assert SPOT_TOLERATION in pod_set.template["spec"]["tolerations"]
     assert sets(running) == sets(source)
     stopped = apply(running, stop(kind, running))
     assert suspended(kind, stopped)
     assert stop(kind, stopped) is None
+    assert started(kind, stopped, NOTHING)
+    back = apply(stopped, restore(kind, stopped, NOTHING, pod_sets))
+    assert not started(kind, back, NOTHING)
+    assert made(back) == made(source)
+
+
+def test_what_a_pod_says_itself_stays_when_flavors_confine_it() -> None:
+    kind = kind_of("batch", "Job")
+    assert kind is not None
+    own = {"nodeSelector": {"tier": "gold", "disk": "ssd"}, "tolerations": [SPOT_TOLERATION]}
+    source = job(template={"spec": {**POD["spec"], **own}})
+    running = apply(source, start(kind, source, "w", NOTHING, {"main": [SPOT]}))
+    spec = running["spec"]["template"]["spec"]
+    assert spec["nodeSelector"] == {"tier": "gold", "disk": "ssd", "zone": "z1"}
+    assert spec["tolerations"] == [SPOT_TOLERATION]
+    suspended_ = apply(running, stop(kind, running))
+    back = apply(suspended_, restore(kind, suspended_, NOTHING, made(source)[0]["spec"]["podSets"]))
+    assert back["spec"]["template"]["spec"] == source["spec"]["template"]["spec"]
 
 
 def test_a_started_jobset_tells_its_pods_how_wide_a_job_is() -> None:
     source = fixture("jobset", "JobSet")
     kind = kind_of(*group_kind(source))
     assert kind is not None
-    patch = start(kind, source, "w", NOTHING)
+    patch = start(kind, source, "w", NOTHING, {})
     assert patch is not None
     workers = patch["spec"]["replicatedJobs"][1]
     assert workers["template"]["spec"]["template"]["metadata"]["annotations"]["bayplan.dev/parallelism"] == "4"

@@ -74,7 +74,7 @@ def happenings(snapshot: Snapshot, plan: Plan, now_s: int) -> tuple[Happening, .
                 within = f" in {short_domain(decision.domain)}" if decision.domain and nodes > 1 else ""
                 found.append(_happening(snapshot, key, now_s, "started", f"on {where}{within}"))
             case Evict(workload=key, preemptor=preemptor):
-                detail = f"for {called_by_key(snapshot, preemptor)}"
+                detail = f"for {called_by_key(snapshot, preemptor)}" if preemptor else "as it could not be completed"
                 found.append(_happening(snapshot, key, now_s, "evicted", detail))
     return tuple(found)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -24,7 +24,8 @@ from bayplan.model.snapshot import Snapshot
 from bayplan.runtime.carrying import Carrier
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import Controller
-from bayplan.runtime.controllers.pods import POD_GROUPS, Whose, pod_controller
+from bayplan.runtime.controllers.claims import consumers, left_behind
+from bayplan.runtime.controllers.pods import NATIVE, POD_GROUPS, Whose, pod_controller
 from bayplan.runtime.controllers.queue import Controllers
 from bayplan.runtime.controllers.workload import job_controllers
 from bayplan.runtime.mirror import KINDS, WORKLOAD, GroupKind, Mirror
@@ -40,7 +41,7 @@ REQUIRED = ("pods", "nodes", "namespaces", "resourceclaims.resource.k8s.io", "re
 OUT_OF_TOUCH_S = 120  # a mirror that has heard nothing for this long is no ground for a decision
 REDISCOVER_S = 10  # how soon a new custom resource is noticed
 SYNC_S = 60
-PATIENCE_S = 60  # people are told a new wording of the same reason at most this often
+PATIENCE_S = 60  # people are told a new wording at most this often; other components have as long to do their work
 CYCLES_ROUNDS = 4  # rounds of controllers before a decision; what they cause arrives by the watches
 
 _LOCAL_WORKLOADS = Served("kueue.x-k8s.io", "v1beta2", "Workload", "workloads", True)
@@ -71,7 +72,14 @@ class KubernetesCluster:
         self._whose = Whose(adopts=True)
         self._controllers = Controllers[Objects](self.objects, self._own_controllers())
         self._mirror = Mirror()
-        self._carrier = Carrier(self.objects, self._mirror, describe, whose=self._whose, patience_s=PATIENCE_S)
+        self._carrier = Carrier(
+            self.objects,
+            self._mirror,
+            describe,
+            whose=self._whose,
+            patience_s=PATIENCE_S,
+            admits=queues == "bayplan",
+        )
         self._reflectors: dict[Served, Reflector] = {}
         self._followed: dict[str, GroupKind] = {}
         self._cursor = self.cache.follow(())
@@ -195,10 +203,10 @@ class KubernetesCluster:
         if self.kinds.replace(wanted if WORKLOADS in served else [*wanted, _LOCAL_WORKLOADS]):
             self._reflect()
 
-    def _wanted(self, found: Iterable[Served]) -> list[Served]:
+    def _wanted(self, found: Sequence[Served]) -> list[Served]:
         """What is read or written: everything a Snapshot is made of, jobs, groups, and Events."""
         read = {*KINDS, *((k.group, k.kind) for k in JOB_KINDS)}
-        also = (POD_GROUPS, EVENTS)
+        also = (POD_GROUPS, EVENTS, *(NATIVE for s in found if s.resource == NATIVE and s.version == "v1alpha1"))
         return [s for s in found if (s.group, s.kind) in read or s.resource in also]
 
     def _reflect(self) -> None:
@@ -256,21 +264,26 @@ class KubernetesCluster:
     # --- beside Kueue --------------------------------------------------------------------------------------------
 
     def _own_controllers(self) -> tuple[Controller[Objects], ...]:
-        pods = pod_controller(self._whose)
-        return (*job_controllers(), pods) if self._queues == "bayplan" else (pods,)
+        ours = pod_controller(self._whose), consumers(left_behind, PATIENCE_S)
+        return (*job_controllers(), *ours) if self._queues == "bayplan" else ours
 
     def _decidable(self, snapshot: Snapshot) -> Snapshot:
         """Without the Workloads that are not ours to decide about, or not yet.
 
-        One that was evicted waits until its pods have left; what they hold is a foreign pod's until then.
+        One that was evicted waits until its pods have left; what they hold is a foreign pod's until then. Nobody can
+        tell when a pod leaves whose node is lost, so that one is not waited for.
         """
         kept = snapshot.workloads
         if self._queues == "kueue":
             kept = {k: w for k, w in kept.items() if w.admission or w.uid.startswith(LOCAL)}
+        lost = {n for n, node in snapshot.nodes.items() if not node.ready}
         leaving = frozenset(
             p.workload
             for p in snapshot.pods.values()
-            if p.node and p.workload in kept and not kept[p.workload].admission
+            if p.node
+            and p.workload in kept
+            and not kept[p.workload].admission
+            and not (p.terminating and (p.node in lost or p.node not in snapshot.nodes))
         )
         if not leaving:
             return snapshot if kept is snapshot.workloads else snapshot.replace(workloads=kept)

@@ -20,11 +20,9 @@ _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryL
 # Versions whose objects `bayplan.wire` reads, newest first.
 UNDERSTOOD: Mapping[str, tuple[str, ...]] = {
     "resource.k8s.io": ("v1", "v1beta2", "v1beta1", "v1alpha3"),
-    "scheduling.k8s.io": ("v1", "v1beta1", "v1alpha3", "v1alpha2"),
+    "scheduling.k8s.io": ("v1", "v1beta1", "v1alpha3", "v1alpha2", "v1alpha1"),
     "kueue.x-k8s.io": ("v1beta2", "v1beta1"),
 }
-# Of kinds that were something else before they were what we mean by their name.
-_NOT: frozenset[tuple[str, str, str]] = frozenset({("scheduling.k8s.io", "v1alpha1", "Workload")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ def _preferred(found: Iterable[Served]) -> list[Served]:
     """One version of each resource; the server lists its own preference first."""
     best: dict[str, Served] = {}
     for each in found:
-        if "list" not in each.verbs or (each.group, each.version, each.kind) in _NOT:
+        if "list" not in each.verbs:
             continue
         order = UNDERSTOOD.get(each.group)
         if order is not None and each.version not in order:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import (
     Controller,
@@ -29,12 +31,12 @@ from bayplan.runtime.controllers.workload import (
     sync,
     write_status,
 )
-from bayplan.runtime.objects import Change, Object, Objects
+from bayplan.runtime.objects import Change, Object, Objects, Record
 from bayplan.wire.conditions import has_true, with_condition
 from bayplan.wire.errors import Malformed
 from bayplan.wire.kinds import group_kind
 from bayplan.wire.names import EVICTED, POD_GROUP_NAME, SCHEDULER, WORKLOAD
-from bayplan.wire.podgroups import pod_group
+from bayplan.wire.podgroups import Gang, pod_group, pod_groups
 from bayplan.wire.pods import PodObject
 from bayplan.wire.read import read
 from bayplan.workloads import kind_of
@@ -43,6 +45,8 @@ from bayplan.workloads.podgroup import group_name, lone, native_group, plain_gro
 from bayplan.workloads.translate import managed
 
 POD_GROUPS = "podgroups.scheduling.k8s.io"
+NATIVE = "workloads.scheduling.k8s.io"
+"""Holds the groups itself in 1.35 (v1alpha1), their templates later."""
 # What a key's name starts with: the work queue tells pods from groups by it.
 _POD, _GROUP = "pod/", "group/"
 
@@ -131,18 +135,30 @@ def _reconcile_group(store: Objects, whose: Whose, namespace: str, name: str, no
     if members[0][1].metadata.labels.get(POD_GROUP_NAME) == name:
         wanted = plain_group(name, members, context(store))
     else:
-        owner = store.find(POD_GROUPS, namespace, name)
-        if owner is None:
+        owner, gang = _native(store, namespace, name, members[0][1])
+        if owner is None or gang is None:
             return
-        gang = pod_group(owner)
         if not gang.min_count:
             for pod, _ in members:
                 _admit_alone(store, whose, pod, now_s)
             return
         wanted = native_group(gang, owner, members, context(store))
-        _tell_scheduled(store, owner, members, gang.min_count, now_s)
+        if group_kind(owner)[1] == "PodGroup":
+            _tell_scheduled(store, owner, members, gang.min_count, now_s)
     if wanted is not None:
         _follow(store, sync(store, wanted, now_s), members, now_s)
+
+
+def _native(store: Objects, namespace: str, name: str, member: PodObject) -> tuple[Object | None, Gang | None]:
+    """The object that says what the group of this pod wants, and what that is."""
+    ref = member.spec.workload_ref
+    if ref is None or member.spec.scheduling_group is not None:
+        owner = store.find(POD_GROUPS, namespace, name)
+        return owner, pod_group(owner) if owner is not None else None
+    owner = store.find(NATIVE, namespace, ref.name)
+    groups = pod_groups(owner) if owner is not None else ()
+    gang = next((g for g in groups if g.name == ref.pod_group), None)
+    return owner, msgspec.structs.replace(gang, name=name) if gang else None
 
 
 def _tell_scheduled(store: Objects, owner: Object, members: Sequence[Member], wanted: int, now_s: int) -> None:
@@ -155,7 +171,7 @@ def _tell_scheduled(store: Objects, owner: Object, members: Sequence[Member], wa
 
 def _members(store: Objects, whose: Whose, namespace: str, name: str) -> list[Member]:
     """The pods of a group in order of name, those being deleted left out."""
-    needle = f'"{name}"'.encode()
+    needle = f'"{name.partition(".")[0]}'.encode()  # what a pod that belongs to it must hold
     found: list[Member] = []
     for record in store.rows("pods", namespace)[0]:
         if record.deleting or needle not in record.raw:
@@ -209,10 +225,19 @@ def _keys(store: Objects, change: Change) -> Iterable[Key]:
         return [(record.namespace, _GROUP + group if group else _POD + record.name)]
     if record.resource == POD_GROUPS:
         return [(record.namespace, _GROUP + record.name)]
+    if record.resource == NATIVE:
+        return _groups_of(store, record)
     references = change.object["metadata"].get("ownerReferences") or ()
-    if any(r["kind"] == "PodGroup" for r in references) or len(references) > 1:
+    if any(r["apiVersion"].startswith("scheduling.k8s.io/") for r in references) or len(references) > 1:
         return [(record.namespace, _GROUP + record.name)]
     return [(record.namespace, _POD + r["name"]) for r in references if r["kind"] == "Pod"]
+
+
+def _groups_of(store: Objects, workload: Record) -> Iterable[Key]:
+    """The groups whose pods name this native Workload."""
+    found = (read(r.raw, PodObject) for r in store.rows("pods", workload.namespace)[0] if b'"workloadRef"' in r.raw)
+    names = {group_name(p): None for p in found if p.spec.workload_ref and p.spec.workload_ref.name == workload.name}
+    return [(workload.namespace, _GROUP + name) for name in names]
 
 
 def _anyone(store: Objects, whose: Whose, namespace: str, name: str) -> Object | None:
@@ -229,4 +254,4 @@ def pod_controller(whose: Whose) -> Controller[Objects]:
     def reconcile(store: Objects, key: Key, now_s: int) -> int | None:
         return _reconcile(store, whose, key, now_s)
 
-    return Controller("workload-of-pods", ("pods", POD_GROUPS, WORKLOADS), _keys, reconcile)
+    return Controller("workload-of-pods", ("pods", POD_GROUPS, NATIVE, WORKLOADS), _keys, reconcile)

@@ -10,6 +10,7 @@ from bayplan.wire.queues import priority_class, workload_priority_class
 from bayplan.wire.workload import Context
 
 WORKLOADS: Final = "workloads.kueue.x-k8s.io"
+FLAVORS: Final = "resourceflavors.kueue.x-k8s.io"
 _RUNTIMES = ("clustertrainingruntimes.trainer.kubeflow.org", "trainingruntimes.trainer.kubeflow.org")
 
 

@@ -7,8 +7,10 @@ both are looked at. This is what Kueue's job reconciler does (`pkg/controller/jo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from bayplan.model.queue import ResourceFlavor
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import (
     Controller,
@@ -19,17 +21,18 @@ from bayplan.runtime.controllers.base import (
     owned,
     remove,
 )
-from bayplan.runtime.controllers.sources import WORKLOADS, context
+from bayplan.runtime.controllers.sources import FLAVORS, WORKLOADS, context
 from bayplan.runtime.objects import Object, Objects
 from bayplan.wire.conditions import has_true
 from bayplan.wire.kinds import group_kind
 from bayplan.wire.names import FINISHED, NO_QUEUE
 from bayplan.wire.patches import deactivate, finish
+from bayplan.wire.queues import resource_flavor
 from bayplan.wire.read import Json
 from bayplan.wire.workload import Context
 from bayplan.workloads import KINDS, JobKind, kind_of
 from bayplan.workloads.base import Outcome, at
-from bayplan.workloads.translate import managed, start, stop, suspended, workloads
+from bayplan.workloads.translate import managed, merged, restore, start, started, stop, suspended, workloads
 
 COMPONENT = "bayplan-job-controller"
 
@@ -108,22 +111,41 @@ def _reconcile(store: Objects, kind: JobKind, job: Object, sources: Context, now
         for workload in existing:
             mark_finished(store, workload, outcome, now_s)
         return
-    wanted = workloads(kind, job, sources)
+    pod_sets = [s for w in existing for s in w["spec"]["podSets"]]
+    back = restore(kind, job, sources, pod_sets) if started(kind, job, sources) else None
+    wanted = workloads(kind, merged(job, back) if back else job, sources)
     current = [sync(store, w, now_s) for w in wanted]
     names = {w["metadata"]["name"] for w in wanted}
     for workload in existing:
         if workload["metadata"]["name"] not in names:
             remove(store, WORKLOADS, workload)
-    _switch(store, kind, job, current, sources, now_s)
+    if back and suspended(kind, job):
+        _restore(store, kind, job, back)  # it is started, if it may be, when that is known to be done
+    else:
+        _switch(store, kind, job, current, sources, now_s)
     for workload in current:
         _reclaim(store, kind, job, workload)
+
+
+def _restore(store: Objects, kind: JobKind, job: Object, patch: Object) -> None:
+    """Takes a suspended job's templates back to what they were before it was started.
+
+    The templates of a Job may only change while it has no start time, which the job controller leaves to others.
+    """
+    meta = job["metadata"]
+    if kind.kind == "Job" and at(job, ("status", "startTime")) is not None:
+        reset = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "status": {"startTime": None}}
+        store.patch(kind.resource, meta["namespace"], meta["name"], reset, subresource="status")
+    store.patch(kind.resource, meta["namespace"], meta["name"], patch)
 
 
 def _switch(store: Objects, kind: JobKind, job: Object, current: list[Object], sources: Context, now_s: int) -> None:
     """Starts a job whose Workloads are admitted, stops one whose Workloads are not."""
     meta = job["metadata"]
     if current and all(map(is_admitted, current)):
-        patch = start(kind, job, current[0]["metadata"]["name"], sources) if suspended(kind, job) else None
+        patch = None
+        if suspended(kind, job):
+            patch = start(kind, job, current[0]["metadata"]["name"], sources, _flavors(store, current))
         happened = "Started", f"Admitted by clusterQueue {_cluster_queue(current[0])}"
     else:
         patch = stop(kind, job)
@@ -131,6 +153,16 @@ def _switch(store: Objects, kind: JobKind, job: Object, current: list[Object], s
     if patch is not None:
         store.patch(kind.resource, meta["namespace"], meta["name"], patch)
         events.record(store, job, *happened, now_s, component=COMPONENT)
+
+
+def _flavors(store: Objects, current: Iterable[Object]) -> dict[str, list[ResourceFlavor]]:
+    """The flavors each pod set of these admitted Workloads was given."""
+    found: dict[str, list[ResourceFlavor]] = {}
+    for given in (a for w in current for a in w["status"]["admission"].get("podSetAssignments") or ()):
+        names = dict.fromkeys(v for _, v in sorted((given.get("flavors") or {}).items()))
+        known = (store.find(FLAVORS, None, name) for name in names)
+        found[given["name"]] = [resource_flavor(f) for f in known if f is not None]
+    return found
 
 
 def _cluster_queue(workload: Object) -> str:

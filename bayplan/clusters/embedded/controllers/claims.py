@@ -20,11 +20,10 @@ from bayplan.runtime.controllers.base import (
     phase,
     remove,
 )
-from bayplan.runtime.objects import Object
+from bayplan.runtime.controllers.claims import CLAIMS, consumers, free
+from bayplan.runtime.objects import Object, Objects
 from bayplan.wire.names import POD_CLAIM_NAME
-from bayplan.wire.patches import release, unprotect
 
-CLAIMS = "resourceclaims.resource.k8s.io"
 TEMPLATES = "resourceclaimtemplates.resource.k8s.io"
 
 
@@ -39,7 +38,7 @@ def reconcile_pod(store: Store, key: Key, now_s: int) -> int | None:
         for claim in owned(store, pod, CLAIMS):
             remove(store, CLAIMS, claim)
         for claim in _shared(store, pod):
-            _release(store, claim, frozenset((pod["metadata"]["uid"],)))
+            free(store, claim, frozenset((pod["metadata"]["uid"],)))
     elif not is_deleting(pod):
         _make_claims(store, pod, now_s)
     return None
@@ -119,35 +118,7 @@ def _pod_keys(store: Store, change: Change) -> Iterable[Key]:
 # --- the consumers of a claim ------------------------------------------------------------------------------------
 
 
-def reconcile_claim(store: Store, key: Key, now_s: int) -> int | None:
-    claim = store.find(CLAIMS, *key)
-    if claim is None:
-        return None
-    reserved = (claim.get("status") or {}).get("reservedFor") or ()
-    gone = frozenset(r["uid"] for r in reserved if r.get("resource") == "pods" and not _consumes(store, key[0], r))
-    if gone:
-        claim = _release(store, claim, gone)
-    patch = unprotect(claim)
-    if patch is not None:
-        store.patch(CLAIMS, *key, patch)
-    return None
-
-
-def _consumes(store: Store, namespace: str, consumer: Object) -> bool:
-    pod = store.find("pods", namespace, consumer["name"])
-    return pod is not None and pod["metadata"]["uid"] == consumer["uid"] and phase(pod) not in ("Succeeded", "Failed")
-
-
-def _release(store: Store, claim: Object, gone: frozenset[str]) -> Object:
-    """Takes these consumers off a claim; returns it as it then is."""
-    patch = release(claim, gone)
-    if patch is None:
-        return claim
-    meta = claim["metadata"]
-    return store.patch(CLAIMS, meta["namespace"], meta["name"], patch, subresource="status")
-
-
-def _claim_keys(store: Store, change: Change) -> Iterable[Key]:
+def _claim_keys(store: Objects, change: Change) -> Iterable[Key]:
     """The changed claim; or the claims a deleted pod shared."""
     record = change.record
     if record.resource == CLAIMS:
@@ -159,4 +130,4 @@ def _claim_keys(store: Store, change: Change) -> Iterable[Key]:
 
 
 POD_CLAIMS = Controller("pod-claims", ("pods", TEMPLATES), _pod_keys, reconcile_pod)
-CONSUMERS = Controller("claim-consumers", (CLAIMS, "pods"), _claim_keys, reconcile_claim)
+CONSUMERS = consumers(_claim_keys)
