@@ -127,7 +127,8 @@ def reconcile_claim(store: Store, key: Key, now_s: int) -> int | None:
     gone = frozenset(r["uid"] for r in reserved if r.get("resource") == "pods" and not _consumes(store, key[0], r))
     if gone:
         claim = _release(store, claim, gone)
-    patch = unprotect(claim)
+    # a scheduler protects a claim first and allocates it then: what nobody has held yet stays as it is
+    patch = unprotect(claim) if gone or is_deleting(claim) else None
     if patch is not None:
         store.patch(CLAIMS, *key, patch)
     return None
