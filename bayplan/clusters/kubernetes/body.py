@@ -85,6 +85,7 @@ class KubernetesCluster:
     def observe(self) -> Snapshot:
         """The cluster now, once every mirror is complete. Raises Temporary, Permanent."""
         self._connect()
+        self.objects.tell(overdue=True)
         self.cache.changed.clear()
         now_s = int(self._now())
         for _ in range(CYCLES_ROUNDS):
@@ -110,7 +111,9 @@ class KubernetesCluster:
         return self._carrier.carry_out(plan, seen, starts, int(self._now()))
 
     def wait(self, seconds: float) -> bool:
-        """Until a watch brings something, something is due, or the time is over."""
+        """Until a watch brings something, something is due, or the time is over; Events are told meanwhile."""
+        while not self.cache.changed.is_set() and self.objects.tell():
+            pass
         due_s = self._controllers.due_s()
         if due_s is not None and due_s - self._now() < seconds:
             self.cache.changed.wait(max(0.0, due_s - self._now()))
@@ -153,7 +156,6 @@ class KubernetesCluster:
     def close(self) -> None:
         for reflector in self._reflectors.values():
             reflector.stop()
-        self.objects.close()
         self._http.close()
         for reflector in self._reflectors.values():
             reflector.join(2)
