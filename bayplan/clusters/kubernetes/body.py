@@ -227,7 +227,8 @@ class KubernetesCluster:
     # --- the mirror ----------------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        for change in self._cursor.poll():
+        latest = {change.record.key: change for change in self._cursor.poll()}  # what it was in between does not matter
+        for change in latest.values():
             self._take(change)
         self._tell_problems()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,19 +53,17 @@ class Counts:
     """Writes by (verb, resource, code), for whoever measures."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self.by_kind: dict[tuple[str, str, str], int] = {}
         self.seconds: dict[str, float] = {}
 
     def add(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        with self._lock:
-            key = verb, resource, code
-            self.by_kind[key] = self.by_kind.get(key, 0) + 1
-            self.seconds[verb] = self.seconds.get(verb, 0.0) + seconds
+        key = verb, resource, code
+        self.by_kind[key] = self.by_kind.get(key, 0) + 1
+        self.seconds[verb] = self.seconds.get(verb, 0.0) + seconds
 
 
 class Replica:
-    """The API objects of a real cluster. `may_write` is asked before every write."""
+    """The API objects of a real cluster, for one thread. `may_write` is asked before every write."""
 
     atomic = False
 
@@ -86,7 +83,6 @@ class Replica:
         self._untold: deque[tuple[float, Callable[[], None]]] = deque()
         self._lost = 0
         self._serial = itertools.count(1)
-        self._local_lock = threading.RLock()
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -125,20 +121,18 @@ class Replica:
 
     def update(self, resource: str, namespace: str | None, obj: Mapping[str, Any]) -> Object:
         name = obj["metadata"]["name"]
-        with self._local_lock:
-            local = self._local(resource, namespace, name)
-            if local is not None:
-                return self._put_local(local, dict(obj))
+        local = self._local(resource, namespace, name)
+        if local is not None:
+            return self._put_local(local, dict(obj))
         served = self.kinds.of(resource)
         return self._written(served, "PUT", served.path(namespace, name), obj)
 
     def patch(self, resource: str, namespace: str | None, name: str, patch: Any, *, subresource: str = "") -> Object:
         if resource == EVENTS:
             return self._tell_again(namespace or "", name, patch)
-        with self._local_lock:
-            local = self._local(resource, namespace, name)
-            if local is not None:
-                return self._patch_local(local, patch)
+        local = self._local(resource, namespace, name)
+        if local is not None:
+            return self._patch_local(local, patch)
         served = self.kinds.of(resource)
         return self._written(served, "PATCH", served.path(namespace, name, subresource), patch, MERGE)
 
@@ -273,6 +267,8 @@ class Replica:
 
     def _patch_local(self, record: Record, patch: Any) -> Object:
         known = record.decode()
+        if patch.keys() == {"metadata"}:
+            return known  # a remark for people, who cannot look at it
         wanted = (patch.get("metadata") or {}).get("resourceVersion")
         if wanted and wanted != known["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", f"Workload {record.name} has been modified")
@@ -283,8 +279,14 @@ class Replica:
         return record.decode() if obj == record.decode() else self._place_local(obj)
 
     def _place_local(self, obj: Object) -> Object:
-        obj["metadata"]["resourceVersion"] = str(next(self._serial))
-        self._cache.put(record_of(WORKLOADS, msgspec.json.encode(obj), obj["apiVersion"], obj["kind"]), force=True)
+        meta, version = obj["metadata"], next(self._serial)
+        meta["resourceVersion"] = str(version)
+        owners = tuple(o["uid"] for o in meta["ownerReferences"])
+        raw = msgspec.json.encode(obj)
+        self._cache.put(
+            Record(WORKLOADS, meta["namespace"], meta["name"], meta["uid"], version, raw, {}, {}, owners, False),
+            force=True,
+        )
         return obj
 
     # --- Events --------------------------------------------------------------------------------------------------

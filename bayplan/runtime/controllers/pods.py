@@ -45,6 +45,7 @@ from bayplan.workloads.translate import managed
 POD_GROUPS = "podgroups.scheduling.k8s.io"
 # What a key's name starts with: the work queue tells pods from groups by it.
 _POD, _GROUP = "pod/", "group/"
+_GROUPED = (POD_GROUP_NAME.encode(), b"podGroupName")
 
 Member = tuple[Object, PodObject]
 
@@ -101,6 +102,8 @@ def _admit_alone(store: Objects, whose: Whose, pod: Object, now_s: int) -> None:
     if phase(pod) in ("Succeeded", "Failed"):
         for workload in existing:
             mark_finished(store, workload, _outcome([pod]), now_s)
+    elif existing and all(is_admitted(w) and w["spec"].get("active", True) for w in existing):
+        return  # an admitted Workload does not follow its pod any more
     elif existing or whose.adopts or not pod["spec"].get("nodeName"):
         _remove_evicted(store, sync(store, lone(pod, context(store)), now_s), [pod])
 
@@ -204,8 +207,8 @@ def _outcome(pods: Sequence[Object]) -> Outcome:
 def _keys(store: Objects, change: Change) -> Iterable[Key]:
     record = change.record
     if record.resource == "pods":
-        typed = read(record.raw, PodObject)
-        group = group_name(typed)
+        grouped = any(mark in record.raw for mark in _GROUPED)  # far cheaper than to read every lone pod for it
+        group = group_name(read(record.raw, PodObject)) if grouped else ""
         return [(record.namespace, _GROUP + group if group else _POD + record.name)]
     if record.resource == POD_GROUPS:
         return [(record.namespace, _GROUP + record.name)]
