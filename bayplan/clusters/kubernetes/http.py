@@ -79,6 +79,8 @@ class _Connection:
             sent += self._patiently(self.sock.send, memoryview(request)[sent:], writing=True)
         while True:
             while (at := self._buffer.find(b"\r\n\r\n")) < 0:
+                if not self._buffer:
+                    ready(self.sock, end_s)  # there is nothing yet: to try would cost more than to wait
                 if len(self._buffer) > _HEAD_BYTES:
                     raise _Garbled("not HTTP: no end of the headers")
                 self._fill(_Garbled("the answer was cut off") if self._buffer else _Closed("the connection was closed"))
