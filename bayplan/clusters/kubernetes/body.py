@@ -21,6 +21,7 @@ from bayplan.clusters.kubernetes.reflect import Reflector
 from bayplan.clusters.kubernetes.served import Catalogue, Served, discover
 from bayplan.model.plan import Evict, Hold, Plan
 from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import Workload
 from bayplan.runtime.carrying import Carrier
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import Controller
@@ -265,16 +266,19 @@ class KubernetesCluster:
     def _decidable(self, snapshot: Snapshot) -> Snapshot:
         """Without the Workloads that are not ours to decide about, or not yet.
 
-        One that was evicted waits until its pods have left; what they hold is a foreign pod's until then.
+        One that was evicted waits until its pods have left; what they hold is a foreign pod's until then. A lone pod
+        waits for the claims that are about to be made for it, as it does at kube-scheduler.
         """
         kept = snapshot.workloads
         if self._queues == "kueue":
             kept = {k: w for k, w in kept.items() if w.admission or w.uid.startswith(LOCAL)}
-        leaving = frozenset(
-            p.workload
-            for p in snapshot.pods.values()
-            if p.node and p.workload in kept and not kept[p.workload].admission
-        )
+        pending = {k: w for k, w in kept.items() if not w.admission}
+        if not pending:
+            return snapshot if kept is snapshot.workloads else snapshot.replace(workloads=kept)
+        early = frozenset(k for k, w in pending.items() if w.uid.startswith(LOCAL) and _lacks_claims(w, snapshot))
+        if early:
+            kept = {k: w for k, w in kept.items() if k not in early}
+        leaving = frozenset(p.workload for p in snapshot.pods.values() if p.node and p.workload in pending)
         if not leaving:
             return snapshot if kept is snapshot.workloads else snapshot.replace(workloads=kept)
         return snapshot.replace(
@@ -289,6 +293,14 @@ class KubernetesCluster:
         """Whether a decision may be carried out beside a Kueue: anything about a lone pod, else binding alone."""
         found = seen.workloads.get(workload)
         return found is None or found.uid.startswith(LOCAL) or not isinstance(decision, Evict | Hold)
+
+
+def _lacks_claims(workload: Workload, snapshot: Snapshot) -> bool:
+    """Whether a lone pod's claims are still to be made, from templates that are there."""
+    pod = snapshot.pods.get(f"{workload.namespace}/{workload.owner.removeprefix('Pod/')}")
+    made = dict(pod.claims) if pod else {}
+    asked = workload.pod_sets[0].template.claims
+    return any(c.template is not None and not c.claim and c.name not in made for c in asked)
 
 
 def _key(namespace: str, name: str) -> str:
