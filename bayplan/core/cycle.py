@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache, partial
 from typing import NamedTuple
 
 from bayplan.core import explain
@@ -19,6 +20,7 @@ from bayplan.core.place import Need, Placement
 from bayplan.core.preempt import Eviction, Preemption, Preemptor, Running
 from bayplan.core.quota import Charges, Quotas, Short, Tariff
 from bayplan.core.setup import named, placer_for
+from bayplan.core.teams import NOBODY, Team, teams
 from bayplan.model.plan import AnyDecision, ClaimAllocation, Evict, Hold, Place, Plan, PodPlacement
 from bayplan.model.policy import Policy
 from bayplan.model.reason import (
@@ -34,7 +36,7 @@ from bayplan.model.reason import (
     WaitingForQuota,
 )
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import EXTENDED_CLAIM, Pod, PodClaim, PodSet, PodSetAssignment, Workload
+from bayplan.model.workload import EXTENDED_CLAIM, Admission, Pod, PodClaim, PodSet, PodSetAssignment, Workload
 
 FLAVORS_MAX = 8  # flavor assignments tried per workload: Kueue allows 64 flavors a group, nobody runs that many
 
@@ -70,7 +72,7 @@ class Cycle:
     def __init__(self, snapshot: Snapshot, policy: Policy, now_s: int) -> None:
         self.snapshot, self.now_s = snapshot, now_s
         self.decisions: list[AnyDecision] = []
-        self.pods = _pods_by_workload(snapshot.pods.values())
+        self.teams = teams(snapshot.pods)
         self.held = {k: c.status.allocation for k, c in snapshot.claims.items() if c.status.allocation is not None}
         order = named(ORDERS, "order", policy.order)
         ordered = sorted(snapshot.workloads.values(), key=order)
@@ -91,8 +93,10 @@ class Cycle:
     # --- what there is -------------------------------------------------------------------------------------------
 
     def _missing(self, workload: Workload) -> bool:
-        bound = sum(1 for p in self.pods.get(workload.key, ()) if p.node)
-        return bound < workload.count
+        return len(self._team(workload).bound) < workload.count
+
+    def _team(self, workload: Workload) -> Team:
+        return self.teams.get(workload.key, NOBODY)
 
     def _usage(self, admitted: Iterable[Workload]) -> tuple[Quotas, list[Running]]:
         charged, running = [], []
@@ -106,22 +110,22 @@ class Cycle:
                 charges = self.tariff.charges(queue, workload, flavors)
                 charges = _sum(charges, self._open_ended(workload, flavors))
                 charged.append((admission.cluster_queue, charges))
-            pods = tuple(p for p in self.pods.get(workload.key, ()) if p.node)
-            since = max(0, self.now_s - admission.admitted_s)
-            running.append(Running(workload, pods, charges, since * max(1, self._devices(pods))))
+            pods = self._team(workload).bound
+            running.append(Running(workload, pods, charges, cache(partial(self._lost_s, admission, pods))))
         return Quotas(self.snapshot).adding(*charged), running
 
-    def _devices(self, pods: tuple[Pod, ...]) -> int:
-        """Devices these pods hold, by claim and by extended resource."""
+    def _lost_s(self, admission: Admission, pods: tuple[Pod, ...]) -> int:
+        """Seconds since the admission times the devices these pods hold, by claim and by extended resource."""
         held = (self.held.get(claim) for p in pods for _, claim in p.claims)
-        return sum(map(scalar_devices, pods)) + sum(len(a.devices.results) for a in held if a is not None)
+        devices = sum(map(scalar_devices, pods)) + sum(len(a.devices.results) for a in held if a is not None)
+        return max(0, self.now_s - admission.admitted_s) * max(1, devices)
 
     def _open_ended(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Charges:
         """What the bound pods of a running workload are charged for requests of All devices."""
         extra: Charges = {}
         for pod_set in workload.pod_sets:
             if self.tariff.open_ended(pod_set.template):
-                for pod in self.pods.get(workload.key, ()):
+                for pod in self._team(workload).pods:
                     given = {n: self.held[k] for n, k in pod.claims if pod.pod_set == pod_set.name and k in self.held}
                     more = self.tariff.by_devices(pod_set.template, given, flavors.get(pod_set.name, {}))
                     extra = _sum(extra, more)
@@ -304,7 +308,7 @@ class Cycle:
 
     def _wanted(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Wanted:
         """What is still to be placed of the workload."""
-        pods = self.pods.get(workload.key, ())
+        pods = self._team(workload).pods
         terms = terms_of(workload, self.snapshot)
         return wanted(workload, pods, flavors, self.snapshot.flavors, self.placer.book, self.held, terms)
 
@@ -380,7 +384,7 @@ class Cycle:
 
     def _indexes(self, workload: Workload, pod_set: PodSet) -> Iterator[int]:
         """Indexes that no pod of the set has."""
-        taken = {p.index for p in self.pods.get(workload.key, ()) if p.pod_set == pod_set.name}
+        taken = {p.index for p in self._team(workload).pods if p.pod_set == pod_set.name}
         return (i for i in range(pod_set.count + len(taken)) if i not in taken)
 
     def _placements(
@@ -411,14 +415,6 @@ def _given(asked: tuple[PodClaim, ...], put: Put, pod: Pod | None) -> tuple[Clai
 
 def _sum(one: Charges, other: Charges) -> Charges:
     return one | {cell: one.get(cell, 0) + amount for cell, amount in other.items()}
-
-
-def _pods_by_workload(pods: Iterable[Pod]) -> dict[str, tuple[Pod, ...]]:
-    found: dict[str, list[Pod]] = {}
-    for pod in pods:
-        if pod.workload and not pod.terminating:
-            found.setdefault(pod.workload, []).append(pod)
-    return {k: tuple(sorted(v, key=lambda p: (p.pod_set, p.index, p.name))) for k, v in found.items()}
 
 
 def _assignment(pod_set: PodSet, pods: list[PodPlacement], flavors: dict[str, dict[str, str]]) -> PodSetAssignment:

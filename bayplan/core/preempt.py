@@ -23,12 +23,17 @@ DOMAINS_MAX = 24  # domains tried, those with the most room first: the cheapest 
 
 
 class Running(NamedTuple):
-    """An admitted workload as a possible victim; `lost_s` is its age times the devices it holds."""
+    """An admitted workload as a possible victim."""
 
     workload: Workload
     pods: tuple[Pod, ...]
     charges: Charges
-    lost_s: int
+    lost: Callable[[], int]
+
+    @property
+    def lost_s(self) -> int:
+        """Its age times the devices it holds; worked out when somebody is to go."""
+        return self.lost()
 
     @property
     def cost(self) -> tuple[int, int, str]:
