@@ -58,7 +58,7 @@ class Aftermath(NamedTuple):
 def aftermath(snapshot: Snapshot, policy: Policy, plan: Plan) -> Aftermath:
     """Placements of unknown workloads, pod sets and claims are left out here and found by `plan`, `gangs`, `claims`."""
     gone = frozenset(d.workload for d in plan.evicted())
-    pods = tuple(p for p in snapshot.pods.values() if p.workload not in gone)
+    pods = tuple(p for p in snapshot.pods.values() if p.workload not in gone) if gone else (*snapshot.pods.values(),)
     placed = tuple(p for place in plan.placed() for p in _placed(snapshot, place))
     kept = _kept(snapshot, pods, gone)
     given: dict[str, Given] = {}

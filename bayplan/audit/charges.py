@@ -32,7 +32,10 @@ class Charger:
         self._after = after
         self._classes = after.snapshot.device_classes
         self._templates: dict[int, tuple[dict[str, int], bool]] = {}
-        self._allocations = _allocations(after)
+
+    @cached_property
+    def _allocations(self) -> dict[tuple[str, str], list[dict[str, AllocationResult]]]:
+        return _allocations(self._after)
 
     @cached_property
     def _largest(self) -> dict[str, int]:

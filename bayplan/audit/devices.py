@@ -36,9 +36,9 @@ def audit_devices(after: Aftermath, pools: Pools) -> Iterator[Finding]:
     # Held devices matter where the plan draws on the same device or on a counter of the same pool.
     touched = {(driver, pool) for driver, pool, _ in new}
     for claim, allocation in after.kept.items():
-        for identity, result in _taken(allocation):
-            if identity[:2] in touched:
-                holds.setdefault(identity, []).append(Hold(claim, result))
+        for result in allocation.devices.results:
+            if (result.driver, result.pool) in touched and not result.admin_access:
+                holds.setdefault((result.driver, result.pool, result.device), []).append(Hold(claim, result))
     shared = "DRAConsumableCapacity" in after.policy.features
     for identity, device in new.items():
         if shared and device.allow_multiple_allocations:

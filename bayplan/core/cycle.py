@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache, partial
 from typing import NamedTuple
 
 from bayplan.core import explain
@@ -14,13 +15,14 @@ from bayplan.core.book import claims_asked
 from bayplan.core.extended import Extended, scalar_devices
 from bayplan.core.idle import Blocked, blocked, deallocations
 from bayplan.core.members import assignment as assignment_of
-from bayplan.core.members import placements, pods_by_workload
+from bayplan.core.members import placements
 from bayplan.core.needs import Wanted, terms_of, wanted
 from bayplan.core.order import ORDERS
 from bayplan.core.place import Placement
 from bayplan.core.preempt import Eviction, Preemption, Preemptor, Running
 from bayplan.core.quota import Charges, Quotas, Short, Tariff
 from bayplan.core.setup import named, placer_for
+from bayplan.core.teams import NOBODY, Team, teams
 from bayplan.model.plan import AnyDecision, Evict, Hold, Place, Plan
 from bayplan.model.policy import Policy
 from bayplan.model.reason import (
@@ -38,7 +40,7 @@ from bayplan.model.reason import (
     WaitingForQuota,
 )
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Pod, Workload
+from bayplan.model.workload import Admission, Pod, Workload
 
 FLAVORS_MAX = 8  # flavor assignments tried per workload: Kueue allows 64 flavors a group, nobody runs that many
 
@@ -74,7 +76,7 @@ class Cycle:
     def __init__(self, snapshot: Snapshot, policy: Policy, now_s: int) -> None:
         self.snapshot, self.policy, self.now_s = snapshot, policy, now_s
         self.decisions: list[AnyDecision] = []
-        self.pods = pods_by_workload(snapshot.pods.values())
+        self.teams = teams(snapshot.pods)
         self.held = {k: c.status.allocation for k, c in snapshot.claims.items() if c.status.allocation is not None}
         order = named(ORDERS, "order", policy.order)
         ordered = sorted(snapshot.workloads.values(), key=order)
@@ -95,8 +97,10 @@ class Cycle:
     # --- what there is -------------------------------------------------------------------------------------------
 
     def _missing(self, workload: Workload) -> bool:
-        bound = sum(1 for p in self.pods.get(workload.key, ()) if p.node)
-        return bound < workload.count
+        return len(self._team(workload).bound) < workload.count
+
+    def _team(self, workload: Workload) -> Team:
+        return self.teams.get(workload.key, NOBODY)
 
     def _usage(self, admitted: Iterable[Workload]) -> tuple[Quotas, list[Running]]:
         charged, running = [], []
@@ -110,22 +114,22 @@ class Cycle:
                 charges = self.tariff.charges(queue, workload, flavors)
                 charges = _sum(charges, self._open_ended(workload, flavors))
                 charged.append((admission.cluster_queue, charges))
-            pods = tuple(p for p in self.pods.get(workload.key, ()) if p.node)
-            since = max(0, self.now_s - admission.admitted_s)
-            running.append(Running(workload, pods, charges, since * max(1, self._devices(pods))))
+            pods = self._team(workload).bound
+            running.append(Running(workload, pods, charges, cache(partial(self._lost_s, admission, pods))))
         return Quotas(self.snapshot).adding(*charged), running
 
-    def _devices(self, pods: tuple[Pod, ...]) -> int:
-        """Devices these pods hold, by claim and by extended resource."""
+    def _lost_s(self, admission: Admission, pods: tuple[Pod, ...]) -> int:
+        """Seconds since the admission times the devices these pods hold, by claim and by extended resource."""
         held = (self.held.get(claim) for p in pods for _, claim in p.claims)
-        return sum(map(scalar_devices, pods)) + sum(len(a.devices.results) for a in held if a is not None)
+        devices = sum(map(scalar_devices, pods)) + sum(len(a.devices.results) for a in held if a is not None)
+        return max(0, self.now_s - admission.admitted_s) * max(1, devices)
 
     def _open_ended(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Charges:
         """What the bound pods of a running workload are charged for requests of All devices."""
         extra: Charges = {}
         for pod_set in workload.pod_sets:
             if self.tariff.open_ended(pod_set.template):
-                for pod in self.pods.get(workload.key, ()):
+                for pod in self._team(workload).pods:
                     given = {n: self.held[k] for n, k in pod.claims if pod.pod_set == pod_set.name and k in self.held}
                     more = self.tariff.by_devices(pod_set.template, given, flavors.get(pod_set.name, {}))
                     extra = _sum(extra, more)
@@ -179,7 +183,7 @@ class Cycle:
             self._hold(workload, *sorted(dict.fromkeys(reasons), key=explain.prospect))
 
     def _blocked(self, workload: Workload) -> Blocked | None:
-        pods = self.pods.get(workload.key, ())
+        pods = self._team(workload).pods
         return blocked(self.snapshot, pods, now_s=self.now_s, timeout_s=self.policy.binding_timeout_s)
 
     def _overdue(self, workload: Workload, placed: Wanted | None = None) -> bool:
@@ -343,7 +347,7 @@ class Cycle:
 
     def _wanted(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Wanted:
         """What is still to be placed of the workload."""
-        pods = self.pods.get(workload.key, ())
+        pods = self._team(workload).pods
         terms = terms_of(workload, self.snapshot)
         book, forest = self.placer.book, self.placer.forest
         return wanted(workload, pods, flavors, self.snapshot.flavors, book, forest, self.held, terms)
@@ -398,7 +402,7 @@ class Cycle:
         self.placer.fleet.absorb(found.trial)
         if queue and workload.admission is None:
             self.quotas = self.quotas.adding((queue, assignment.charges))
-        known = self.pods.get(workload.key, ())
+        known = self._team(workload).pods
         pods = placements(workload, known, assignment.wanted, found.puts, self.placer.book)
         self.held |= {c.claim: c.allocation for p in pods for c in p.claims if c.claim}
         flavors = assignment.flavors

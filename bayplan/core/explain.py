@@ -7,6 +7,7 @@ holders. Numbers, names and times; no UIDs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 import msgspec
 
@@ -93,12 +94,17 @@ def _named(hold: Hold, finder: _Holders) -> Hold:
 class _Holders:
     def __init__(self, snapshot: Snapshot, forest: Forest, charges: Mapping[str, Charges]) -> None:
         self._snapshot, self._forest, self._charges = snapshot, forest, charges
-        self._pods: dict[str, list[Pod]] = {}
-        for _, pod in sorted(snapshot.pods.items()):
-            if pod.node:
-                self._pods.setdefault(pod.node, []).append(pod)
         self._in_domain: dict[tuple[str, str], tuple[Holder, ...]] = {}
         self._of_cell: dict[tuple[str, str, str], tuple[Holder, ...]] = {}
+
+    @cached_property
+    def _pods(self) -> dict[str, list[Pod]]:
+        """By node; worked out when somebody is in the way."""
+        found: dict[str, list[Pod]] = {}
+        for _, pod in sorted(self._snapshot.pods.items()):
+            if pod.node:
+                found.setdefault(pod.node, []).append(pod)
+        return found
 
     def complete(self, reason: AnyReason) -> AnyReason:
         if isinstance(reason, TopologyPlacementFailed) and reason.ever:

@@ -90,7 +90,7 @@ class Occupancy:
     def _move_pods(self, before: Mapping[str, Pod]) -> set[str]:
         touched: set[str] = set()
         fresh: set[str] = set()
-        for key, old, new in _differences(before, self._pods):
+        for key, old, new in differences(before, self._pods):
             for pod, gone in ((old, True), (new, False)):
                 if pod is not None and pod.node:
                     touched.add(pod.node)
@@ -100,7 +100,7 @@ class Occupancy:
     def _move_claims(self, before: Mapping[str, ResourceClaim]) -> set[str]:
         touched: set[str] = set()
         fresh: set[str] = set()
-        for key, old, new in _differences(before, self._claims):
+        for key, old, new in differences(before, self._claims):
             for claim, gone in ((old, True), (new, False)):
                 allocation = claim.status.allocation if claim is not None else None
                 for home in self.homes.of(allocation) if allocation is not None else ():
@@ -266,8 +266,10 @@ class Trial:
                 self.sigs[node] = book.at(sig, book.free(sig), state)
 
 
-def _differences(before: Mapping[str, T], after: Mapping[str, T]) -> Iterator[tuple[str, T | None, T | None]]:
+def differences(before: Mapping[str, T], after: Mapping[str, T]) -> Iterator[tuple[str, T | None, T | None]]:
     """(key, old, new) of every entry that is not the same object in both."""
+    if before is after:
+        return
     for key, new in after.items():
         old = before.get(key)
         if old is not new:

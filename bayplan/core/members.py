@@ -1,4 +1,4 @@
-"""The pods of workloads: which there are, and a found placement written down pod by pod."""
+"""A found placement, written down pod by pod."""
 
 from __future__ import annotations
 
@@ -9,15 +9,6 @@ from bayplan.core.fleet import Put
 from bayplan.core.needs import Wanted
 from bayplan.model.plan import ClaimAllocation, PodPlacement
 from bayplan.model.workload import EXTENDED_CLAIM, Pod, PodClaim, PodSet, PodSetAssignment, Workload
-
-
-def pods_by_workload(pods: Iterable[Pod]) -> dict[str, tuple[Pod, ...]]:
-    """The pods that are not on their way out, in rank order."""
-    found: dict[str, list[Pod]] = {}
-    for pod in pods:
-        if pod.workload and not pod.terminating:
-            found.setdefault(pod.workload, []).append(pod)
-    return {k: tuple(sorted(v, key=lambda p: (p.pod_set, p.index, p.name))) for k, v in found.items()}
 
 
 def placements(

@@ -181,9 +181,13 @@ class Placer:
         """Pods of this need each node of the domain holds."""
         book, shape = self.book, need.shape
         counts = dict.fromkeys(domain.nodes, 0) if need.near else {}
+        by_sig: dict[int, int] = {}
         for node in self._within_reach(domain.nodes, need.near):
             sig = trial.sig(node)
-            counts[node] = book.count(sig, shape) if sig >= 0 else 0
+            count = by_sig.get(sig)
+            if count is None:
+                count = by_sig[sig] = book.count(sig, shape) if sig >= 0 else 0
+            counts[node] = count
         return counts
 
     def _within_reach(self, nodes: tuple[str, ...], near: tuple[NodeSelector, ...]) -> Iterable[str]:

@@ -10,6 +10,7 @@ outside queues follow PriorityClass alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from bayplan.core.fleet import Trial
@@ -23,12 +24,17 @@ DOMAINS_MAX = 24  # domains tried, those with the most room first: the cheapest 
 
 
 class Running(NamedTuple):
-    """An admitted workload as a possible victim; `lost_s` is its age times the devices it holds."""
+    """An admitted workload as a possible victim."""
 
     workload: Workload
     pods: tuple[Pod, ...]
     charges: Charges
-    lost_s: int
+    lost: Callable[[], int]
+
+    @property
+    def lost_s(self) -> int:
+        """Its age times the devices it holds; worked out when somebody is to go."""
+        return self.lost()
 
     @property
     def cost(self) -> tuple[int, int, str]:
@@ -54,12 +60,19 @@ class Preemption:
 
     def __init__(self, snapshot: Snapshot, placer: Placer, running: Iterable[Running]) -> None:
         self.snapshot, self.placer = snapshot, placer
-        self.leaving = tuple(p for _, p in sorted(snapshot.pods.items()) if p.terminating and p.node)
-        self._by_queue: dict[str, list[Running]] = {}
-        for victim in sorted(running, key=lambda r: r.cost):
-            self._by_queue.setdefault(_queue(victim), []).append(victim)
+        leaving = [(key, p) for key, p in snapshot.pods.items() if p.terminating and p.node]
+        self.leaving = tuple(p for _, p in sorted(leaving, key=lambda each: each[0]))
+        self._running = tuple(running)
         # A cycle only fills up, so what no set of victims helped once, none will help for an equal one.
         self._hopeless: set[tuple[object, ...]] = set()
+
+    @cached_property
+    def _by_queue(self) -> dict[str, list[Running]]:
+        """Cheapest first."""
+        found: dict[str, list[Running]] = {}
+        for victim in sorted(self._running, key=lambda r: r.cost):
+            found.setdefault(_queue(victim), []).append(victim)
+        return found
 
     def gone(self, victims: Iterable[str]) -> None:
         """These are being ended: nobody's victims any more."""

@@ -63,7 +63,7 @@ class JobKind:
 def at(source: Any, path: Path, default: Any = None) -> Any:
     """What stands at a path; `default` where any part of it is absent or null."""
     for step in path:
-        if isinstance(step, str) and isinstance(source, Mapping):
+        if isinstance(step, str) and isinstance(source, dict):
             source = source.get(step)
         elif isinstance(step, int) and isinstance(source, list) and step < len(source):
             source = source[step]

@@ -270,9 +270,9 @@ def _nested(source: Any, path: Path, value: Any) -> Any:
 
 def merged(target: Any, patch: Any) -> Any:
     """`target` with a JSON merge patch applied (RFC 7396); what did not change is shared."""
-    if not isinstance(patch, Mapping):
+    if not isinstance(patch, dict):
         return patch
-    whole: dict[str, Any] = dict(target) if isinstance(target, Mapping) else {}
+    whole: dict[str, Any] = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
             whole.pop(key, None)

@@ -21,6 +21,7 @@ from bayplan.clusters.kubernetes.reflect import Reflector
 from bayplan.clusters.kubernetes.served import Catalogue, Served, discover
 from bayplan.model.plan import Evict, Hold, Plan
 from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import Workload
 from bayplan.runtime.carrying import Carrier
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import Controller
@@ -93,6 +94,7 @@ class KubernetesCluster:
     def observe(self) -> Snapshot:
         """The cluster now, once every mirror is complete. Raises Temporary, Permanent."""
         self._connect()
+        self.objects.tell(overdue=True)
         self.cache.changed.clear()
         now_s = int(self._now())
         for _ in range(CYCLES_ROUNDS):
@@ -118,7 +120,9 @@ class KubernetesCluster:
         return self._carrier.carry_out(plan, seen, starts, int(self._now()))
 
     def wait(self, seconds: float) -> bool:
-        """Until a watch brings something, something is due, or the time is over."""
+        """Until a watch brings something, something is due, or the time is over; Events are told meanwhile."""
+        while not self.cache.changed.is_set() and self.objects.tell():
+            pass
         due_s = self._controllers.due_s()
         if due_s is not None and due_s - self._now() < seconds:
             self.cache.changed.wait(max(0.0, due_s - self._now()))
@@ -161,7 +165,6 @@ class KubernetesCluster:
     def close(self) -> None:
         for reflector in self._reflectors.values():
             reflector.stop()
-        self.objects.close()
         self._http.close()
         for reflector in self._reflectors.values():
             reflector.join(2)
@@ -233,7 +236,8 @@ class KubernetesCluster:
     # --- the mirror ----------------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        for change in self._cursor.poll():
+        latest = {change.record.key: change for change in self._cursor.poll()}  # what it was in between does not matter
+        for change in latest.values():
             self._take(change)
         self._tell_problems()
 
@@ -271,18 +275,24 @@ class KubernetesCluster:
         """Without the Workloads that are not ours to decide about, or not yet.
 
         One that was evicted waits until its pods have left; what they hold is a foreign pod's until then. Nobody can
-        tell when a pod leaves whose node is lost, so that one is not waited for.
+        tell when a pod leaves whose node is lost, so that one is not waited for. A lone pod waits for the claims that
+        are about to be made for it, as it does at kube-scheduler.
         """
         kept = snapshot.workloads
         if self._queues == "kueue":
             kept = {k: w for k, w in kept.items() if w.admission or w.uid.startswith(LOCAL)}
+        pending = {k: w for k, w in kept.items() if not w.admission}
+        if not pending:
+            return snapshot if kept is snapshot.workloads else snapshot.replace(workloads=kept)
+        early = frozenset(k for k, w in pending.items() if w.uid.startswith(LOCAL) and _lacks_claims(w, snapshot))
+        if early:
+            kept = {k: w for k, w in kept.items() if k not in early}
         lost = {n for n, node in snapshot.nodes.items() if not node.ready}
         leaving = frozenset(
             p.workload
             for p in snapshot.pods.values()
             if p.node
-            and p.workload in kept
-            and not kept[p.workload].admission
+            and p.workload in pending
             and not (p.terminating and (p.node in lost or p.node not in snapshot.nodes))
         )
         if not leaving:
@@ -299,6 +309,14 @@ class KubernetesCluster:
         """Whether a decision may be carried out beside a Kueue: anything about a lone pod, else binding alone."""
         found = seen.workloads.get(workload)
         return found is None or found.uid.startswith(LOCAL) or not isinstance(decision, Evict | Hold)
+
+
+def _lacks_claims(workload: Workload, snapshot: Snapshot) -> bool:
+    """Whether a lone pod's claims are still to be made, from templates that are there."""
+    pod = snapshot.pods.get(f"{workload.namespace}/{workload.owner.removeprefix('Pod/')}")
+    made = dict(pod.claims) if pod else {}
+    asked = workload.pod_sets[0].template.claims
+    return any(c.template is not None and not c.claim and c.name not in made for c in asked)
 
 
 def _key(namespace: str, name: str) -> str:

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import itertools
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import msgspec
 
 from bayplan.clusters.kubernetes.cache import LOCAL, Cache, Cursor, is_local, record_of
+from bayplan.clusters.kubernetes.fibers import each, pause, turn
 from bayplan.clusters.kubernetes.http import Http, Unreachable
 from bayplan.clusters.kubernetes.served import Catalogue, Served
 from bayplan.runtime.objects import ApiError, Object, R, Record, T
@@ -34,12 +33,14 @@ from bayplan.wire.times import rfc3339
 from bayplan.workloads.translate import merged
 
 IN_FLIGHT = 32  # writes at a time: twice what saturates a small API server, well below its priority-level limits
-DECISIONS_IN_FLIGHT = 16
 TRIES = 3
 PAUSE_S = 0.1
 WRITE_TIMEOUT_S = 4.0  # less than a lease lasts beyond its renewal deadline: no write outlives its leader
 LOST_MAX = 8  # unanswered writes in a row after which the API server counts as away
 EVENTS_MAX = 4096
+EVENTS_AT_ONCE = 64
+EVENTS_IN_FLIGHT = 8
+EVENT_LATE_S = 5.0  # Events are written while there is nothing to decide, or when they have waited for this long
 
 PODS = "pods"
 WORKLOADS = "workloads.kueue.x-k8s.io"
@@ -52,19 +53,17 @@ class Counts:
     """Writes by (verb, resource, code), for whoever measures."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self.by_kind: dict[tuple[str, str, str], int] = {}
         self.seconds: dict[str, float] = {}
 
     def add(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        with self._lock:
-            key = verb, resource, code
-            self.by_kind[key] = self.by_kind.get(key, 0) + 1
-            self.seconds[verb] = self.seconds.get(verb, 0.0) + seconds
+        key = verb, resource, code
+        self.by_kind[key] = self.by_kind.get(key, 0) + 1
+        self.seconds[verb] = self.seconds.get(verb, 0.0) + seconds
 
 
 class Replica:
-    """The API objects of a real cluster. `may_write` is asked before every write."""
+    """The API objects of a real cluster, for one thread. `may_write` is asked before every write."""
 
     atomic = False
 
@@ -80,21 +79,10 @@ class Replica:
         self.kinds = kinds
         self.counts = Counts()
         self._http, self._cache, self._may_write, self._now = http, cache, may_write, now
-        self._pools = [
-            ThreadPoolExecutor(DECISIONS_IN_FLIGHT, "decide-out"),
-            ThreadPoolExecutor(IN_FLIGHT, "write"),
-        ]
-        self._depth = threading.local()
-        self._later = ThreadPoolExecutor(4, "event")
         self._events: dict[tuple[str, str], Object] = {}
-        self._waiting: deque[Future[None]] = deque()
+        self._untold: deque[tuple[float, Callable[[], None]]] = deque()
         self._lost = 0
         self._serial = itertools.count(1)
-        self._local_lock = threading.RLock()
-
-    def close(self) -> None:
-        for pool in (*self._pools, self._later):
-            pool.shutdown(wait=False, cancel_futures=True)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -133,20 +121,18 @@ class Replica:
 
     def update(self, resource: str, namespace: str | None, obj: Mapping[str, Any]) -> Object:
         name = obj["metadata"]["name"]
-        with self._local_lock:
-            local = self._local(resource, namespace, name)
-            if local is not None:
-                return self._put_local(local, dict(obj))
+        local = self._local(resource, namespace, name)
+        if local is not None:
+            return self._put_local(local, dict(obj))
         served = self.kinds.of(resource)
         return self._written(served, "PUT", served.path(namespace, name), obj)
 
     def patch(self, resource: str, namespace: str | None, name: str, patch: Any, *, subresource: str = "") -> Object:
         if resource == EVENTS:
             return self._tell_again(namespace or "", name, patch)
-        with self._local_lock:
-            local = self._local(resource, namespace, name)
-            if local is not None:
-                return self._patch_local(local, patch)
+        local = self._local(resource, namespace, name)
+        if local is not None:
+            return self._patch_local(local, patch)
         served = self.kinds.of(resource)
         return self._written(served, "PATCH", served.path(namespace, name, subresource), patch, MERGE)
 
@@ -201,18 +187,8 @@ class Replica:
         return nullcontext()
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Two levels deep, several items at a time: decisions, and within a decision its pods."""
-        listed = list(items)
-        depth = getattr(self._depth, "value", 0)
-        if len(listed) < 2 or depth >= len(self._pools):
-            return map(work, listed)
-
-        def deeper(item: T) -> R:
-            self._depth.value = depth + 1
-            return work(item)
-
-        pool = self._pools[depth]
-        return iter([f.result() for f in [pool.submit(deeper, item) for item in listed]])
+        """Several items at a time: decisions, and within a decision its pods."""
+        return iter(each(work, items, IN_FLIGHT, IN_FLIGHT))
 
     # --- over HTTP -----------------------------------------------------------------------------------------------
 
@@ -226,13 +202,15 @@ class Replica:
         """One write, tried again where that can help. Raises ApiError; Temporary when the server is away."""
         encoded = msgspec.json.encode(body)
         for attempt in itertools.count(1):
-            if not self._may_write():
-                raise Temporary("not the leader: nothing is written")
             began = time.perf_counter()
             try:
-                answer = self._http.request(
-                    verb, f"{path}?fieldManager=bayplan", encoded, kind=kind, timeout_s=WRITE_TIMEOUT_S
-                )
+                with turn():
+                    if not self._may_write():
+                        raise Temporary("not the leader: nothing is written")
+                    began = time.perf_counter()
+                    answer = self._http.request(
+                        verb, f"{path}?fieldManager=bayplan", encoded, kind=kind, timeout_s=WRITE_TIMEOUT_S
+                    )
             except ApiError as error:
                 self._lost = 0
                 self.counts.add(verb, served.resource, str(error.status_code), time.perf_counter() - began)
@@ -251,7 +229,7 @@ class Replica:
                 self._lost = 0
                 self.counts.add(verb, served.resource, str(answer.status), time.perf_counter() - began)
                 return answer.body
-            time.sleep(max(pause_s, PAUSE_S * 2**attempt * random.uniform(0.5, 1.0)))
+            pause(max(pause_s, PAUSE_S * 2**attempt * random.uniform(0.5, 1.0)))
         raise AssertionError("the loop ends by returning or raising")
 
     def _has_node(self, served: Served, namespace: str, name: str, node: str) -> bool:
@@ -289,6 +267,8 @@ class Replica:
 
     def _patch_local(self, record: Record, patch: Any) -> Object:
         known = record.decode()
+        if patch.keys() == {"metadata"}:
+            return known  # a remark for people, who cannot look at it
         wanted = (patch.get("metadata") or {}).get("resourceVersion")
         if wanted and wanted != known["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", f"Workload {record.name} has been modified")
@@ -299,8 +279,14 @@ class Replica:
         return record.decode() if obj == record.decode() else self._place_local(obj)
 
     def _place_local(self, obj: Object) -> Object:
-        obj["metadata"]["resourceVersion"] = str(next(self._serial))
-        self._cache.put(record_of(WORKLOADS, msgspec.json.encode(obj), obj["apiVersion"], obj["kind"]), force=True)
+        meta, version = obj["metadata"], next(self._serial)
+        meta["resourceVersion"] = str(version)
+        owners = tuple(o["uid"] for o in meta["ownerReferences"])
+        raw = msgspec.json.encode(obj)
+        self._cache.put(
+            Record(WORKLOADS, meta["namespace"], meta["name"], meta["uid"], version, raw, {}, {}, owners, False),
+            force=True,
+        )
         return obj
 
     # --- Events --------------------------------------------------------------------------------------------------
@@ -342,16 +328,25 @@ class Replica:
             del self._events[next(iter(self._events))]
 
     def _soon(self, write: Callable[[], None]) -> None:
-        def told() -> None:
-            try:
-                write()
-            except (ApiError, Temporary):
-                return  # lost, as Events may be: counted, and told again with the next decision
+        if len(self._untold) < EVENTS_MAX:
+            self._untold.append((time.monotonic(), write))
 
-        while self._waiting and self._waiting[0].done():
-            self._waiting.popleft()
-        if len(self._waiting) < EVENTS_MAX:
-            self._waiting.append(self._later.submit(told))
+    def tell(self, overdue: bool = False) -> bool:
+        """Writes some of the Events that nobody has been told yet, or of those alone that are `overdue`; whether any.
+
+        One that fails is lost, as Events may be: it is counted, and told again with the next decision.
+        """
+        before_s = time.monotonic() - (EVENT_LATE_S if overdue else 0)
+        batch: list[Callable[[], None]] = []
+        while self._untold and self._untold[0][0] <= before_s and len(batch) < EVENTS_AT_ONCE:
+            batch.append(self._untold.popleft()[1])
+        each(_told, batch, EVENTS_IN_FLIGHT, EVENTS_IN_FLIGHT)
+        return bool(batch)
+
+
+def _told(write: Callable[[], None]) -> None:
+    with suppress(ApiError, Temporary):
+        write()
 
 
 def _admitted_on(workload: Object, node: str, now_s: int) -> Object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bayplan.runtime.controllers.base import Controller, Key, phase
+from bayplan.runtime.controllers.base import Controller, Key, is_deleting, phase
 from bayplan.runtime.objects import Change, Object, Objects
 from bayplan.wire.patches import release, unprotect
 
@@ -34,7 +34,8 @@ def consumers(keys: Keys, patience_s: int = 0) -> Controller[Objects]:
             return None
         if gone:
             claim = free(store, claim, gone)
-        patch = unprotect(claim) if gone or not patience_s else None
+        # a scheduler protects a claim first and allocates it then: what nobody has held yet stays as it is
+        patch = unprotect(claim) if gone or (not patience_s and is_deleting(claim)) else None
         if patch is not None:
             store.patch(CLAIMS, *key, patch)
         return None

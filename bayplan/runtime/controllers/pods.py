@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -27,6 +28,7 @@ from bayplan.runtime.controllers.sources import WORKLOADS, context
 from bayplan.runtime.controllers.workload import (
     COMPONENT,
     is_admitted,
+    is_settled,
     mark_finished,
     sync,
     write_status,
@@ -49,6 +51,7 @@ NATIVE = "workloads.scheduling.k8s.io"
 """Holds the groups itself in 1.35 (v1alpha1), their templates later."""
 # What a key's name starts with: the work queue tells pods from groups by it.
 _POD, _GROUP = "pod/", "group/"
+_GROUPED = (POD_GROUP_NAME.encode(), b"podGroupName", b'"workloadRef"')
 
 Member = tuple[Object, PodObject]
 
@@ -105,6 +108,8 @@ def _admit_alone(store: Objects, whose: Whose, pod: Object, now_s: int) -> None:
     if phase(pod) in ("Succeeded", "Failed"):
         for workload in existing:
             mark_finished(store, workload, _outcome([pod]), now_s)
+    elif existing and all(map(is_settled, existing)):
+        return
     elif existing or whose.adopts or not pod["spec"].get("nodeName"):
         _remove_evicted(store, sync(store, lone(pod, context(store)), now_s), [pod])
 
@@ -142,9 +147,13 @@ def _reconcile_group(store: Objects, whose: Whose, namespace: str, name: str, no
             for pod, _ in members:
                 _admit_alone(store, whose, pod, now_s)
             return
-        wanted = native_group(gang, owner, members, context(store))
         if group_kind(owner)[1] == "PodGroup":
             _tell_scheduled(store, owner, members, gang.min_count, now_s)
+        known = store.find(WORKLOADS, namespace, name)
+        if known is not None and is_settled(known) and len(members) >= gang.min_count:
+            _follow(store, known, members, now_s)
+            return
+        wanted = native_group(gang, owner, members, context(store))
     if wanted is not None:
         _follow(store, sync(store, wanted, now_s), members, now_s)
 
@@ -172,14 +181,14 @@ def _tell_scheduled(store: Objects, owner: Object, members: Sequence[Member], wa
 def _members(store: Objects, whose: Whose, namespace: str, name: str) -> list[Member]:
     """The pods of a group in order of name, those being deleted left out."""
     needle = f'"{name.partition(".")[0]}'.encode()  # what a pod that belongs to it must hold
-    found: list[Member] = []
-    for record in store.rows("pods", namespace)[0]:
-        if record.deleting or needle not in record.raw:
-            continue
-        typed = read(record.raw, PodObject)
-        if group_name(typed) == name and whose.has(typed.spec.scheduler_name):
-            found.append((record.decode(), typed))
-    return found
+    known = [_member(r.raw) for r in store.rows("pods", namespace)[0] if not r.deleting and needle in r.raw]
+    return [m for m in known if group_name(m[1]) == name and whose.has(m[1].spec.scheduler_name)]
+
+
+@lru_cache(maxsize=4096)
+def _member(raw: bytes) -> Member:
+    """A pod both ways, to be read only: a gang is looked at again for each of its pods."""
+    return msgspec.json.decode(raw), read(raw, PodObject)
 
 
 def _follow(store: Objects, workload: Object, members: Sequence[Member], now_s: int) -> None:
@@ -220,13 +229,15 @@ def _outcome(pods: Sequence[Object]) -> Outcome:
 def _keys(store: Objects, change: Change) -> Iterable[Key]:
     record = change.record
     if record.resource == "pods":
-        typed = read(record.raw, PodObject)
-        group = group_name(typed)
+        grouped = any(mark in record.raw for mark in _GROUPED)  # far cheaper than to read every lone pod for it
+        group = group_name(read(record.raw, PodObject)) if grouped else ""
         return [(record.namespace, _GROUP + group if group else _POD + record.name)]
     if record.resource == POD_GROUPS:
         return [(record.namespace, _GROUP + record.name)]
     if record.resource == NATIVE:
         return _groups_of(store, record)
+    if change.type == "ADDED":
+        return []  # whoever made it has looked at its pods
     references = change.object["metadata"].get("ownerReferences") or ()
     if any(r["apiVersion"].startswith("scheduling.k8s.io/") for r in references) or len(references) > 1:
         return [(record.namespace, _GROUP + record.name)]

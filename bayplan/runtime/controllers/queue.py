@@ -49,8 +49,13 @@ class Controllers(Generic[S]):
                 return worked
             worked = True
             batch = list(self._queue)
-            for item, outcome in self._store.each(lambda i: self._work(i, now_s), self._taken(batch)):
-                self._handle(item, outcome, now_s)
+            try:
+                for item, outcome in self._store.each(lambda i: self._work(i, now_s), self._taken(batch)):
+                    self._handle(item, outcome, now_s)
+            except BaseException:  # the API server is away: everything is looked at again when it is back
+                for item in batch:
+                    self._add(item)
+                raise
 
     def due_s(self) -> int | None:
         """The next second at which there is work even if nothing changes."""

@@ -46,6 +46,11 @@ def is_admitted(workload: Object) -> bool:
     return bool((workload.get("status") or {}).get("admission"))
 
 
+def is_settled(workload: Object) -> bool:
+    """Whether a Workload is admitted and wanted: it does not follow its job or pods any more."""
+    return is_admitted(workload) and bool(workload["spec"].get("active", True))
+
+
 def mark_finished(store: Objects, workload: Object, outcome: Outcome, now_s: int) -> None:
     patch = finish(workload, outcome.succeeded, outcome.message, now_s)
     if patch is not None:

@@ -1,0 +1,169 @@
+"""Many waits in one thread: `each` works on several items as greenlets, `ready` and `pause` are where they wait.
+
+Threads would wait as well, but the interpreter runs one of them at a time, and handing it over for every answer costs
+several times what the answer does (docs/decisions/0008-one-thread-writes.md). Outside of `each` the same calls simply
+wait.
+"""
+
+from __future__ import annotations
+
+import heapq
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_BROKEN = select.POLLERR | select.POLLHUP | select.POLLNVAL
+
+
+def ready(sock: socket.socket, end_s: float, *, writing: bool = False) -> None:
+    """Returns when a socket can be read (or written), or is broken. Raises TimeoutError at `end_s` (monotonic)."""
+    event = select.POLLOUT if writing else select.POLLIN
+    fiber = getcurrent()
+    if isinstance(fiber, _Fiber):
+        fiber.crew.wait(fiber, end_s, sock.fileno(), event)
+        return
+    poll = select.poll()
+    poll.register(sock, event | _BROKEN)
+    if not poll.poll(max(0.0, end_s - time.monotonic()) * 1000):
+        raise TimeoutError("timed out")
+
+
+def pause(seconds: float) -> None:
+    """Others go on meanwhile."""
+    fiber = getcurrent()
+    if isinstance(fiber, _Fiber):
+        fiber.crew.wait(fiber, time.monotonic() + seconds)
+    else:
+        time.sleep(seconds)
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Waits until fewer than `turns` of those that `each` has set to work are within; alone one need not wait."""
+    fiber = getcurrent()
+    if not isinstance(fiber, _Fiber):
+        yield
+        return
+    crew = fiber.crew
+    while not crew.turns:
+        crew.queue.append(fiber)
+        crew.main.switch()
+    crew.turns -= 1
+    try:
+        yield
+    finally:
+        crew.turns += 1
+        if crew.queue:
+            crew.awake.append(crew.queue.popleft())
+
+
+def each(work: Callable[[T], R], items: Iterable[T], at_once: int, turns: int) -> list[R]:
+    """`work` on every item, `at_once` of them at a time; results in the order of items. May be nested.
+
+    After a failure nothing more is begun; it is raised when what was begun has ended. `turns` counts at the outermost.
+    """
+    listed = list(items)
+    if len(listed) < 2:
+        return [work(item) for item in listed]
+    results: dict[int, R] = {}
+    failures: list[Exception] = []
+    left = iter(enumerate(listed))
+
+    def run() -> None:
+        for index, item in left:
+            if failures:
+                return
+            try:
+                results[index] = work(item)
+            except Exception as error:
+                failures.append(error)
+
+    caller = getcurrent()
+    crew = caller.crew if isinstance(caller, _Fiber) else _Crew(caller, turns)
+    crew.employ(caller, run, min(at_once, len(listed)))
+    if failures:
+        raise failures[0]
+    return [results[i] for i in range(len(listed))]
+
+
+class _Fiber(greenlet):
+    """One flow of work. It goes on in its `main` whenever it waits."""
+
+    crew: _Crew
+    waits: int = 0  # the number of its wait; 0 while it goes on
+
+
+class _Crew:
+    """All fibers of one outermost `each`; `main` is the greenlet that called it and looks after the sockets."""
+
+    def __init__(self, main: Any, turns: int) -> None:
+        self.main, self.turns = main, turns
+        self.awake: deque[Any] = deque()
+        self.queue: deque[Any] = deque()
+        self._poll = select.poll()
+        self._waiting: dict[int, _Fiber] = {}
+        self._timers: list[tuple[float, int, _Fiber, int]] = []
+        self._serial = 0
+
+    def employ(self, caller: Any, work: Callable[[], None], count: int) -> None:
+        """So many fibers at the same work, until all of them have ended."""
+        left = count
+
+        def run() -> None:
+            nonlocal left
+            work()
+            left -= 1
+            if not left and caller is not self.main:
+                self.awake.append(caller)
+
+        for _ in range(count):
+            fiber = _Fiber(run, self.main)
+            fiber.crew = self
+            self.awake.append(fiber)
+        while left:
+            if caller is self.main:
+                self._step()
+            else:
+                self.main.switch()
+
+    def wait(self, fiber: _Fiber, end_s: float, fd: int = -1, event: int = 0) -> None:
+        """Until a file descriptor is ready (TimeoutError at `end_s`), or, without one, until `end_s`."""
+        self._serial += 1
+        fiber.waits = self._serial
+        heapq.heappush(self._timers, (end_s, self._serial, fiber, fd))
+        if event:
+            self._poll.register(fd, event | _BROKEN)
+            self._waiting[fd] = fiber
+        if self.main.switch() and event:
+            raise TimeoutError("timed out")
+
+    def _step(self) -> None:
+        """Everybody who can go on does; then a wait until somebody can."""
+        while self.awake:
+            self.awake.popleft().switch()
+        if not self._timers:  # nobody waits: the last one has just ended
+            return
+        for fd, _ in self._poll.poll(max(0.0, self._timers[0][0] - time.monotonic()) * 1000):
+            fiber = self._waiting[fd]
+            self._release(fd, fiber)
+            self.awake.append(fiber)
+        now_s = time.monotonic()
+        while self._timers and (self._timers[0][0] <= now_s or self._timers[0][2].waits != self._timers[0][1]):
+            _, serial, fiber, fd = heapq.heappop(self._timers)
+            if fiber.waits == serial:
+                self._release(fd, fiber)
+                fiber.switch(True)
+
+    def _release(self, fd: int, fiber: _Fiber) -> None:
+        fiber.waits = 0
+        if self._waiting.pop(fd, None) is not None:
+            self._poll.unregister(fd)
