@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import NamedTuple, TypeVar
 
-from bayplan.core.allocate import Taken
+from bayplan.core.allocate import Separation, Taken
 from bayplan.core.book import Book, Option
 from bayplan.model.device import AllocationResult, ResourceClaim
 from bayplan.model.node import Node
+from bayplan.model.plan import Apart, ApartRequest
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Pod
 
@@ -184,6 +185,17 @@ class Put(NamedTuple):
     node: str
     shape: int
     allocations: tuple[AllocationResult, ...]
+    separation: Separation | None = None
+
+    def apart(self, claims: Sequence[str]) -> Apart | None:
+        """Whether its devices are less close than they might be; `claims` are the names of the ask's claims."""
+        if self.separation is None:
+            return None
+        level, closest, parts = self.separation
+        clear = len({p.request for p in parts}) == len(parts)
+        names = [p.request if clear else f"{claims[p.claim]}/{p.request}" for p in parts]
+        requests = (ApartRequest(n, *p[2:]) for n, p in zip(names, parts, strict=True))
+        return Apart(level, closest, tuple(requests))
 
 
 class Trial:
@@ -229,7 +241,7 @@ class Trial:
         self.taken[node], shared, given = catalog.take(node, taken, self.shared, option.fit)
         self._share(shared)
         self.sigs[node] = option.after
-        return Put(node, shape, given)
+        return Put(node, shape, given, option.fit.apart)
 
     def release(self, pods: Iterable[Pod], allocations: Iterable[AllocationResult]) -> None:
         """Frees what these bound pods use and what these claims hold."""

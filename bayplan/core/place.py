@@ -26,6 +26,7 @@ Score = Callable[[int, int, Option], int]
 CANDIDATES_MAX = (
     8  # domains tried per pod set and level: a gang that fits none of the tightest rarely fits a looser one
 )
+APART = 1000  # more than any node score: who asks for a GPU and a NIC together wants them together
 TRIALS_MAX = 64  # trials per gang over all pod sets: bounds the search where pod sets compete for one domain
 
 
@@ -73,7 +74,7 @@ class Placer:
         if sig not in memo:
             found: tuple[int, Option] | None = None
             for option in self.book.options(sig, shape):
-                score = self._score(sig, shape, option)
+                score = self._score(sig, shape, option) - _distance(option)
                 if found is None or score > found[0]:
                     found = score, option
             memo[sig] = found
@@ -196,6 +197,12 @@ class Placer:
             )
         reached = self._reached[near]
         return [n for n in nodes if n in reached]
+
+
+def _distance(option: Option) -> int:
+    """What it costs that a GPU and its NIC, asked for together, would be on different PCIe roots."""
+    apart = option.fit.apart if option.fit is not None else None
+    return APART if apart is not None and apart.level == "pcieRoot" else 0
 
 
 class _Gang:

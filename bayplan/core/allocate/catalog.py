@@ -20,6 +20,7 @@ from bayplan.core.allocate.figures import NO_WORTH, Misfit, Worth
 from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
 from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken
 from bayplan.core.allocate.isolation import ANY, Terms
+from bayplan.core.allocate.nearness import Separation, separation
 from bayplan.core.allocate.offers import Offers
 from bayplan.core.allocate.packing import solve
 from bayplan.core.allocate.pools import Pools
@@ -74,7 +75,8 @@ class Fit(NamedTuple):
 
     `after` is the state that results; `stranding` the thousandths of a GPU that nothing can use any more because of it
     (negative when it makes some usable again). `preference` adds up which alternatives of prioritised lists were
-    taken, 0 = the first of each. `choices` are by canonical slot.
+    taken, 0 = the first of each. `choices` are by canonical slot; `apart` says if they are less close than they might
+    be.
     """
 
     ask: int
@@ -82,6 +84,7 @@ class Fit(NamedTuple):
     stranding: int
     preference: int
     choices: tuple[Choice, ...]
+    apart: Separation | None = None
 
 
 class _Situation(NamedTuple):
@@ -344,9 +347,11 @@ class Catalog:
         )
         own = [s.id for s, slot in zip(states, board.slots, strict=True) if slot.mask == -1]
         wide = [(s.id, slot.mask) for s, slot in zip(states, board.slots, strict=True) if slot.mask != -1]
-        wants = asked.wants if (asked := self._questions[ask].ask) is not None else ()
-        preference = sum(wants[want].index(need) for want, need in {(c.want, c.need): None for c in choices})
-        return Fit(ask, self._situation(own, wide), stranding, preference, choices)
+        asked = self._questions[ask].ask
+        assert asked is not None
+        preference = asked.preference((c.want, c.need) for c in choices)
+        apart = separation(self._offers, asked, board, choices) if asked.several() and not self._upstream else None
+        return Fit(ask, self._situation(own, wide), stranding, preference, choices, apart)
 
     def count(self, kind: int, state: int, ask: int) -> int:
         """How many such pods fit one after another, each taking the best fit."""
