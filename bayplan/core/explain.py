@@ -217,7 +217,8 @@ def _scalars(template: PodTemplate) -> str:
 
 def level_name(label: str) -> str:
     """`rack` for `topology.bayplan.dev/rack`, `host` for the hostname label."""
-    return "host" if label == "kubernetes.io/hostname" else label.rpartition("/")[2]
+    known = {"kubernetes.io/hostname": "host", "nvidia.com/gpu.clique": "NVLink clique"}
+    return known.get(label) or label.rpartition("/")[2]
 
 
 def says(reason: AnyReason) -> str:

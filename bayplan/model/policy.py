@@ -10,12 +10,14 @@ DEFAULT_LEVELS = (
     "topology.kubernetes.io/zone",
     "topology.bayplan.dev/block",
     "topology.bayplan.dev/rack",
+    "nvidia.com/gpu.clique",
     "kubernetes.io/hostname",
 )
 
 
 class Policy(Value, frozen=True):
-    """`levels` are node label keys from the widest to the narrowest, used where no Kueue Topology names them.
+    """`levels` are node label keys from the widest to the narrowest, used where no Kueue Topology names them; a clique
+    is the nodes of one NVLink domain.
 
     `order`, `score` and `allocate` name the functions that order workloads, rank nodes and choose devices.
     `share_between_tenants` lets namespaces share a device that does not keep its users apart. `features` are the
