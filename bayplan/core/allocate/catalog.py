@@ -33,7 +33,7 @@ from bayplan.model.isolation import Isolation, weakest
 from bayplan.model.node import Node
 from bayplan.model.reason import DevicesNotFound
 
-FITS_MAX = 6
+FITS_MAX = 12
 """Alternatives kept per question: the best and what differs from it most is enough to choose a node by."""
 
 EVER = 1 << 30
