@@ -14,17 +14,10 @@ from hypothesis import strategies as st
 
 from bayplan.audit import audit
 from bayplan.core import decide
-from bayplan.model.base import Metadata
-from bayplan.model.device import (
-    AllocationResult,
-    DeviceAllocationResult,
-    DeviceRequestAllocationResult,
-    ResourceClaim,
-    ResourceClaimStatus,
-)
+from bayplan.model.device import DeviceRequestAllocationResult
 from bayplan.model.policy import Policy
-from bayplan.model.quantity import Quantity
 from bayplan.model.snapshot import Snapshot
+from tests.core.scenes import held, shares
 from tests.devices import DRIVER, PARTITIONS
 from tests.make import cluster
 
@@ -51,17 +44,6 @@ def most(card: Card, profile: str) -> int:
     """How many partitions of one profile a card still has room for."""
     after = (card.less(profile, start) for start in TABLE[profile].starts)
     return max((1 + most(left, profile) for left in after if left), default=0)
-
-
-def held(*results: DeviceRequestAllocationResult) -> dict[str, ResourceClaim]:
-    """Claims of namespace "default" that hold these devices."""
-    return {
-        f"default/old-{i}": ResourceClaim(
-            metadata=Metadata(name=f"old-{i}", namespace="default"),
-            status=ResourceClaimStatus(allocation=AllocationResult(DeviceAllocationResult((r,)))),
-        )
-        for i, r in enumerate(results)
-    }
 
 
 def partition(card: int, profile: str, start: int) -> DeviceRequestAllocationResult:
@@ -149,13 +131,10 @@ def test_the_queue_decides_where_on_a_card_a_slice_is_cut(mix: str, start: int) 
 )
 def test_a_share_goes_to_the_card_that_keeps_whole_multiples(mix: str, card: int) -> None:
     """20Gi on cards of which 36Gi and 56Gi are free."""
-    taken = [
-        DeviceRequestAllocationResult(
-            "gpu", DRIVER, "a", f"gpu-{i}", share_id=f"s{i}", consumed_capacity={"memory": Quantity.parse(amount)}
-        )
-        for i, amount in enumerate(("44Gi", "24Gi"))
-    ]
-    assert chosen(cluster("a=2:a100share", f"new:20Gi!9 {mix}").replace(claims=held(*taken))) == f"gpu-{card}"
+    assert (
+        chosen(cluster("a=2:a100share", f"new:20Gi!9 {mix}").replace(claims=held(*shares("a", "44Gi", "24Gi"))))
+        == f"gpu-{card}"
+    )
 
 
 def test_a_gang_heeds_the_queue_too() -> None:
