@@ -47,6 +47,7 @@ class Policy(Value, frozen=True):
         "DRADeviceTaints",
         "DRAExtendedResource",
         "DRAListTypeAttributes",
+        "DRANodeAllocatableResources",
         "DRAPartitionableDevices",
         "DRAPrioritizedList",
         "DRAResourceClaimDeviceStatus",

@@ -4,9 +4,10 @@ Reading order: `pools` (what a node reaches), `components` (GPUs as state machin
 `asks` (questions, compiled) with `selectors`, `capacity` and `constraints`, `offers` (what a GPU has for a request),
 `search` (exact answers) with `sizes` and `lookahead`, `objective`, `nearness` and `packing` (better answers), `result`
 (the API's words), `catalog` (each question answered once) with `questions` and `figures`, `single` (one pod on one
-node, as kube-scheduler would ask), `isolation`.
+node, as kube-scheduler would ask), `isolation`, `allocatable` (what devices take of the node's cores and memory).
 """
 
+from bayplan.core.allocate.allocatable import Charge, charges, total
 from bayplan.core.allocate.board import Verdict
 from bayplan.core.allocate.catalog import Catalog, Fit
 from bayplan.core.allocate.figures import NO_WORTH, Misfit, Worth
@@ -20,6 +21,7 @@ __all__ = [
     "NO_WORTH",
     "Answer",
     "Catalog",
+    "Charge",
     "Fit",
     "Misfit",
     "Separation",
@@ -28,4 +30,6 @@ __all__ = [
     "Verdict",
     "Worth",
     "allocate",
+    "charges",
+    "total",
 ]
