@@ -36,7 +36,7 @@ _PLACES: dict[GroupKind, str] = {
     ("resource.k8s.io", "DeviceClass"): f"{_DRA}/deviceclasses",
     ("resource.k8s.io", "ResourceClaim"): f"{_DRA}/resourceclaims",
     ("resource.k8s.io", "ResourceClaimTemplate"): f"{_DRA}/resourceclaimtemplates",
-    ("resource.k8s.io", "DeviceTaintRule"): "apis/resource.k8s.io/v1alpha3/devicetaintrules",
+    ("resource.k8s.io", "DeviceTaintRule"): f"{_DRA}/devicetaintrules",
     ("kueue.x-k8s.io", "ClusterQueue"): f"{_KUEUE}/clusterqueues",
     ("kueue.x-k8s.io", "Cohort"): f"{_KUEUE}/cohorts",
     ("kueue.x-k8s.io", "LocalQueue"): f"{_KUEUE}/localqueues",
@@ -48,6 +48,8 @@ _PLACES: dict[GroupKind, str] = {
     ("trainer.kubeflow.org", "TrainingRuntime"): "apis/trainer.kubeflow.org/v1alpha1/trainingruntimes",
 }
 """Where each kind is listed."""
+_BEFORE = {f"{_DRA}/devicetaintrules": "apis/resource.k8s.io/v1beta2/devicetaintrules"}
+"""Where it is listed by a server that does not have that yet: the rules are v1 since Kubernetes 1.37."""
 
 
 class Client:
@@ -130,9 +132,11 @@ class Client:
             try:
                 answer = self._send("GET", path, params={"limit": PAGE_ITEMS} | ({"continue": token} if token else {}))
             except Refused as error:
-                if error.status_code == 404:  # the API is not served here
-                    return
-                raise
+                if error.status_code != 404:
+                    raise
+                if path in _BEFORE:
+                    yield from self._items(_BEFORE[path])
+                return  # the API is not served here
             items, token = raw_items(answer.content)
             yield from items
             if not token:

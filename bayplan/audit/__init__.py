@@ -35,7 +35,7 @@ def audit(snapshot: Snapshot, policy: Policy, plan: Plan) -> tuple[Finding, ...]
     return (
         *audit_plan(after),
         *audit_gangs(after),
-        *audit_nodes(after),
+        *audit_nodes(after, pools),
         *audit_devices(after, pools),
         *audit_isolation(after, pools),
         *audit_claims(after, pools),

@@ -1,7 +1,8 @@
 """No node over its allocatable, no pod on a node it may not use (core/v1 scheduling rules, plainly).
 
 Checked only where the plan puts a pod. A placed pod that exists is charged what it requests itself, one that does not
-exist yet what its template requests; every pod also takes one of `pods` where the node bounds them.
+exist yet what its template requests, and both what their devices take; every pod also takes one of `pods` where the
+node bounds them.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from collections.abc import Iterator
 
 from bayplan.audit import extended
 from bayplan.audit.aftermath import Aftermath, Placed, tolerations
+from bayplan.audit.allocatable import Allocatable
 from bayplan.audit.findings import Finding, NodeOverfull, NodeRefusesPod
+from bayplan.audit.pools import Pools
 from bayplan.model.node import Node
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import EXTENDED_CLAIM, Amounts
 
 
-def audit_nodes(after: Aftermath) -> Iterator[Finding]:
-    yield from _overfull(after)
+def audit_nodes(after: Aftermath, pools: Pools) -> Iterator[Finding]:
+    yield from _overfull(after, Allocatable(after, pools))
     refusals: dict[tuple[int, int, str], str] = {}
     for placed in after.placed:
         # Pods of one pod set are one question per node.
@@ -28,7 +31,7 @@ def audit_nodes(after: Aftermath) -> Iterator[Finding]:
             yield NodeRefusesPod(placed.label, placed.placement.node, refusals[key])
 
 
-def _overfull(after: Aftermath) -> Iterator[Finding]:
+def _overfull(after: Aftermath, devices: Allocatable) -> Iterator[Finding]:
     used: dict[str, dict[str, int]] = {
         p.placement.node: {} for p in after.placed if p.placement.node in after.snapshot.nodes
     }
@@ -36,6 +39,7 @@ def _overfull(after: Aftermath) -> Iterator[Finding]:
         if pod.node in used:
             special = any(name == EXTENDED_CLAIM for name, _ in pod.claims)
             _charge(used[pod.node], _scalar(after.snapshot, pod.node, pod.requests) if special else pod.requests)
+            _add(used[pod.node], devices.staying(pod))
     for placed in after.placed:
         if placed.placement.node in used and not (placed.pod and placed.pod.node):
             requests = placed.pod.requests if placed.pod else placed.pod_set.template.requests
@@ -43,6 +47,7 @@ def _overfull(after: Aftermath) -> Iterator[Finding]:
             names = [c.name for c in placed.placement.claims]
             names += [name for name, _ in placed.pod.claims] if placed.pod else []
             _charge(used[node], _scalar(after.snapshot, node, requests) if EXTENDED_CLAIM in names else requests)
+            _add(used[node], devices.placed(placed))
     for name, amounts in used.items():
         allocatable = after.snapshot.nodes[name].allocatable
         for resource, amount in amounts.items():
@@ -57,7 +62,11 @@ def _scalar(snapshot: Snapshot, node: str, requests: Amounts) -> Amounts:
 
 
 def _charge(used: dict[str, int], requests: Amounts) -> None:
-    for resource, amount in {"pods": 1, **dict(requests)}.items():
+    _add(used, tuple({"pods": 1, **dict(requests)}.items()))
+
+
+def _add(used: dict[str, int], amounts: Amounts) -> None:
+    for resource, amount in amounts:
         used[resource] = used.get(resource, 0) + amount
 
 

@@ -133,6 +133,8 @@ def _lines(answer: Why) -> Iterator[tuple[str, RenderableType]]:
     for i, offer in enumerate(answer.sooner):
         yield "" if i else "sooner", _sooner(offer)
     yield from _where(answer)
+    for i, said in enumerate(answer.apart[:NODES_MAX]):
+        yield "" if i else "apart", said
     if answer.state == "running":
         yield (
             "ends",

@@ -2,6 +2,6 @@
 explain."""
 
 from bayplan.core.cycle import decide
-from bayplan.core.explain import asks, describe, is_never, says
+from bayplan.core.explain import asks, describe, is_never, says, says_apart
 
-__all__ = ["asks", "decide", "describe", "is_never", "says"]
+__all__ = ["asks", "decide", "describe", "is_never", "says", "says_apart"]

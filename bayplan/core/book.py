@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from bayplan.core.allocate import ANY, Catalog, Fit, Terms
+from bayplan.core.allocate import ANY, Catalog, Fit, Terms, total
 from bayplan.model.codec import to_json
 from bayplan.model.device import ResourceClaimSpec
 from bayplan.model.isolation import strongest
@@ -239,8 +239,22 @@ class Book:
         left = tuple(after)
         if not asked.ask:
             return (Option(None, self.signature(cls, left, state)),)
-        fits = self.catalog.fits(self._classes[cls].kind, state, asked.ask)
-        return tuple(Option(fit, self.signature(cls, left, fit.after)) for fit in fits)
+        found = []
+        for fit in self.catalog.fits(self._classes[cls].kind, state, asked.ask):
+            rest = self._charged(left, fit, asked.template) if fit.charges else left
+            if rest is not None:
+                found.append(Option(fit, self.signature(cls, rest, fit.after)))
+        return tuple(found)
+
+    def _charged(self, free: tuple[int, ...], fit: Fit, template: PodTemplate) -> tuple[int, ...] | None:
+        """What is free once the fit's devices have taken their part of it; None where there is not enough."""
+        rest = list(free)
+        for resource, amount in total(fit.charges, dict(enumerate(c.containers for c in claims_asked(template)))):
+            at = self._index.get(resource, -1)
+            if at < 0 or rest[at] < amount:
+                return None
+            rest[at] -= amount
+        return tuple(rest)
 
     def admits(self, cls: int, shape: int) -> bool:
         """Whether nodes of this class may run the shape at all: selector, affinity, taints, readiness."""
@@ -271,13 +285,23 @@ class Book:
         return known
 
     def _count(self, sig: int, shape: int) -> int:
-        if not self.options(sig, shape):
+        options = self.options(sig, shape)
+        if not options:
             return 0
+        if options[0].fit is not None and options[0].fit.charges:
+            return self._count_one_by_one(sig, shape)
         asked, (cls, free, state) = self._shapes[shape], self._signatures[sig]
         bounds = [free[i] // amount for i, amount in asked.needs if amount]
         if asked.ask:
             bounds.append(self.catalog.count(self._classes[cls].kind, state, asked.ask))
         return min(bounds, default=1 << 30)
+
+    def _count_one_by_one(self, sig: int, shape: int) -> int:
+        """The same where devices take of the node's own resources, some more than others."""
+        count = 0
+        while options := self.options(sig, shape):
+            sig, count = options[0].after, count + 1
+        return count
 
     def view(self, sig: int) -> NodeView:
         """The state in a score's units."""
@@ -334,7 +358,18 @@ class Book:
         if barrier:
             return barrier
         short = [self.resources[i] for i, amount in asked.needs if free[i] < amount]
-        return short[0] if short else self._devices_cause(cls, state, asked)
+        return short[0] if short else self._taken_by_devices(sig, asked) or self._devices_cause(cls, state, asked)
+
+    def _taken_by_devices(self, sig: int, asked: _Shape) -> str:
+        """The resource of which the devices that would do take more than the pod leaves; "" where none would do."""
+        cls, free, state = self._signatures[sig]
+        fits = self.catalog.fits(self._classes[cls].kind, state, asked.ask) if asked.ask else ()
+        if not fits:
+            return ""
+        own = dict(asked.needs)
+        taken = total(fits[0].charges, dict(enumerate(c.containers for c in claims_asked(asked.template))))
+        at = {r: self._index.get(r, -1) for r, _ in taken}
+        return next((r for r, n in taken if at[r] < 0 or free[at[r]] - own.get(at[r], 0) < n), "")
 
     def _devices_cause(self, cls: int, state: int, asked: _Shape) -> str:
         if asked.terms == ANY or not self.catalog.fits(self._classes[cls].kind, state, asked.plain):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from bayplan.core import explain
 from bayplan.core.book import claims_asked
 from bayplan.core.extended import Extended, scalar_devices
+from bayplan.core.history import recent
 from bayplan.core.idle import Blocked, blocked, deallocations
 from bayplan.core.members import assignment as assignment_of
 from bayplan.core.members import placements
@@ -88,7 +89,9 @@ class Cycle:
         self.charges = {r.workload.key: r.charges for r in running}
         asking = [self.extended.ways(w) for w in (*self.unfinished, *self.pending)]
         others = [way for ways in asking for way in ways[1:]]
-        self.placer = placer_for(snapshot, policy, [ways[0] for ways in asking], others)
+        admitted = (w for w in ordered if w.admission and not self._missing(w))
+        ran = [(weight, self.extended.ways(w)[0]) for weight, w in recent(admitted, policy.half_life_s, now_s)]
+        self.placer = placer_for(snapshot, policy, [ways[0] for ways in asking], others, ran)
         self.preemption = Preemption(snapshot, self.placer, running)
         self.queues = {w.key: self._cluster_queue(w) for w in ordered}
         self.heads: dict[str, str] = {}

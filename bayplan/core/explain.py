@@ -15,7 +15,7 @@ from bayplan.core.extended import scalar_devices
 from bayplan.core.quota import Charges
 from bayplan.core.topology import Forest
 from bayplan.model.device import DeviceSubRequest, ExactDeviceRequest, ResourceClaimSpec
-from bayplan.model.plan import AnyDecision, Hold
+from bayplan.model.plan import AnyDecision, Apart, ApartRequest, Hold
 from bayplan.model.reason import (
     AnyReason,
     AuditFailed,
@@ -223,7 +223,8 @@ def _scalars(template: PodTemplate) -> str:
 
 def level_name(label: str) -> str:
     """`rack` for `topology.bayplan.dev/rack`, `host` for the hostname label."""
-    return "host" if label == "kubernetes.io/hostname" else label.rpartition("/")[2]
+    known = {"kubernetes.io/hostname": "host", "nvidia.com/gpu.clique": "NVLink clique"}
+    return known.get(label) or label.rpartition("/")[2]
 
 
 def says(reason: AnyReason) -> str:
@@ -269,6 +270,21 @@ def says(reason: AnyReason) -> str:
             return "it is not active (spec.active: false)"
         case PendingEvaluation():
             return "not looked at yet"
+
+
+def says_apart(apart: Apart) -> str:
+    """Where devices that are less close than they might be are, and what is missing at the place that came closest."""
+    level = {"pcieRoot": "PCIe root", "numaNode": "NUMA node"}[apart.level]
+    given = " and ".join(f"{r.request} on {', '.join(r.places)}" for r in apart.requests)
+    missing = ", ".join(_missing(r) for r in apart.requests if r.free < r.wanted)
+    closest = f": {level} {apart.closest} comes closest, with {missing}" if missing else ""
+    return f"its devices share no {level} ({given}){closest}"
+
+
+def _missing(asked: ApartRequest) -> str:
+    if not asked.there:
+        return f"no {asked.request} ({asked.wanted} wanted)"
+    return f"{asked.free} of {asked.there} {asked.request} free ({asked.wanted} wanted)"
 
 
 def _says_topology(reason: TopologyPlacementFailed) -> str:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import NamedTuple, TypeVar
 
-from bayplan.core.allocate import Taken
+from bayplan.core.allocate import Charge, Separation, Taken, charges, total
 from bayplan.core.book import Book, Option
-from bayplan.model.device import AllocationResult, ResourceClaim
+from bayplan.model.device import AllocationResult, Device, ResourceClaim
 from bayplan.model.node import Node
+from bayplan.model.plan import Apart, ApartRequest
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Pod
+from bayplan.model.workload import Amounts, Pod
 
 T = TypeVar("T")
 
@@ -36,8 +37,15 @@ class Homes:
     def __init__(self, snapshot: Snapshot) -> None:
         self._pools: dict[tuple[str, str], str] = {}
         self._devices: dict[tuple[str, str, str], str] = {}
+        self._charging: dict[tuple[str, str, str], tuple[int, Device]] = {}
         for found in snapshot.slices:
             spec = found.spec
+            self._charging |= {
+                (spec.driver, spec.pool.name, d.name): (spec.pool.generation, d)
+                for d in spec.devices
+                if d.node_allocatable_resources
+                and spec.pool.generation >= self._charging.get((spec.driver, spec.pool.name, d.name), (0, d))[0]
+            }
             if spec.per_device_node_selection:
                 for device in spec.devices:
                     self._devices[spec.driver, spec.pool.name, device.name] = device.node_name
@@ -51,6 +59,20 @@ class Homes:
             default = self._pools.get((given.driver, given.pool), "")
             homes[self._devices.get((given.driver, given.pool, given.device), default)] = allocation
         return homes
+
+    def charged(self, pod: Pod, claims: Mapping[str, ResourceClaim]) -> Amounts:
+        """What the devices of a pod take of the node's own resources."""
+        if not self._charging or not pod.claims:
+            return ()
+        found: list[Charge] = []
+        containers = dict(pod.containers)
+        for at, (_, key) in enumerate(pod.claims):
+            allocation = claims[key].status.allocation if key in claims else None
+            for given in allocation.devices.results if allocation is not None else ():
+                known = self._charging.get((given.driver, given.pool, given.device))
+                if known is not None and not given.admin_access:
+                    found += charges(at, known[1], given.consumed_capacity)
+        return total(found, {i: containers.get(name, 1) for i, (name, _) in enumerate(pod.claims)})
 
 
 class Occupancy:
@@ -116,9 +138,14 @@ class Occupancy:
             if node is None:
                 continue
             self.taken[name] = self._start(name, self._claims_on.get(name, {}))
-            free = _free(node, self._pods_on.get(name, {}).values(), book)
+            pods = self._pods_on.get(name, {}).values()
+            free = _free(node, (a for p in pods for a in (p.requests, self.charged(p))), book)
             state = catalog.state(name, self.taken[name], self.shared)
             self.sigs[name] = book.signature(book.node_class(node), free, state)
+
+    def charged(self, pod: Pod) -> Amounts:
+        """What the devices of a pod take of the node's own resources."""
+        return self.homes.charged(pod, self._claims) if self.book.catalog.charges else ()
 
     def _start(self, owner: str, held: Mapping[str, AllocationResult]) -> Taken:
         """What these claims take; whose a claim is, its namespace says."""
@@ -131,7 +158,7 @@ class Fleet:
     """Every node's signature and devices in one cycle, and the nodes of each signature in rank order."""
 
     def __init__(self, occupancy: Occupancy, rank: Mapping[str, int]) -> None:
-        self.book, self.rank, self.homes = occupancy.book, rank, occupancy.homes
+        self.book, self.rank, self.homes, self.charged = occupancy.book, rank, occupancy.homes, occupancy.charged
         self.names = sorted(occupancy.sigs, key=rank.__getitem__)
         self.shared = occupancy.shared
         self.taken = dict(occupancy.taken)
@@ -184,6 +211,17 @@ class Put(NamedTuple):
     node: str
     shape: int
     allocations: tuple[AllocationResult, ...]
+    separation: Separation | None = None
+
+    def apart(self, claims: Sequence[str]) -> Apart | None:
+        """Whether its devices are less close than they might be; `claims` are the names of the ask's claims."""
+        if self.separation is None:
+            return None
+        level, closest, parts = self.separation
+        clear = len({p.request for p in parts}) == len(parts)
+        names = [p.request if clear else f"{claims[p.claim]}/{p.request}" for p in parts]
+        requests = (ApartRequest(n, *p[2:]) for n, p in zip(names, parts, strict=True))
+        return Apart(level, closest, tuple(requests))
 
 
 class Trial:
@@ -229,7 +267,7 @@ class Trial:
         self.taken[node], shared, given = catalog.take(node, taken, self.shared, option.fit)
         self._share(shared)
         self.sigs[node] = option.after
-        return Put(node, shape, given)
+        return Put(node, shape, given, option.fit.apart)
 
     def release(self, pods: Iterable[Pod], allocations: Iterable[AllocationResult]) -> None:
         """Frees what these bound pods use and what these claims hold."""
@@ -238,7 +276,7 @@ class Trial:
             before = self.sig(pod.node) if pod.node in self.fleet.sigs else -1
             if before >= 0:
                 free = list(book.free(before))
-                for i, amount in book.amounts(pod.requests):
+                for i, amount in (*book.amounts(pod.requests), *book.amounts(self.fleet.charged(pod))):
                     free[i] += amount
                 self.sigs[pod.node] = book.at(before, tuple(free), book.state(before))
         for allocation in allocations:
@@ -290,9 +328,9 @@ def _amend(on: dict[str, dict[str, T]], fresh: set[str], node: str, key: str, va
         on[node][key] = value
 
 
-def _free(node: Node, pods: Iterable[Pod], book: Book) -> tuple[int, ...]:
+def _free(node: Node, taken: Iterable[Amounts], book: Book) -> tuple[int, ...]:
     free = [node.allocatable.get(r, 0) for r in book.resources]
-    for pod in pods:
-        for i, amount in book.amounts(pod.requests):
+    for amounts in taken:
+        for i, amount in book.amounts(amounts):
             free[i] -= amount
     return tuple(free)

@@ -22,7 +22,8 @@ def placements(
         for pod, put in zip(members, group, strict=True):
             index = pod.index if pod is not None and pod.index >= 0 else next(fresh[need.pod_set])
             key = pod.key if pod is not None else ""
-            found.append(PodPlacement(need.pod_set, index, put.node, key, _given(asked, put, pod)))
+            apart = put.apart([c.name for c in asked])
+            found.append(PodPlacement(need.pod_set, index, put.node, key, _given(asked, put, pod), apart))
     return tuple(found)
 
 

@@ -22,10 +22,12 @@ from bayplan.model.workload import TopologyRequest
 
 T = TypeVar("T")
 Score = Callable[[int, int, Option], int]
+Loss = Callable[[int], int]
 
 CANDIDATES_MAX = (
     8  # domains tried per pod set and level: a gang that fits none of the tightest rarely fits a looser one
 )
+APART = 1000  # more than any node score: who asks for a GPU and a NIC together wants them together
 TRIALS_MAX = 64  # trials per gang over all pod sets: bounds the search where pod sets compete for one domain
 
 
@@ -56,9 +58,9 @@ class Placement(NamedTuple):
 class Placer:
     """Placing for one cycle: the fleet, the trees, the node score in force, and the mix it was made for."""
 
-    def __init__(self, fleet: Fleet, forest: Forest, score: Score, mix: Mix = ()) -> None:
+    def __init__(self, fleet: Fleet, forest: Forest, score: Score, mix: Mix = (), loss: Loss | None = None) -> None:
         self.fleet, self.book, self.forest, self.mix = fleet, fleet.book, forest, mix
-        self._score = score
+        self._score, self._loss = score, loss
         self._best: dict[int, dict[int, tuple[int, Option] | None]] = {}
         self._failed: dict[tuple[Need, ...], TopologyPlacementFailed] = {}
         self._empty: dict[int, dict[int, int]] = {}
@@ -71,13 +73,19 @@ class Placer:
         """The best way to run one pod on a node in this state, with its score."""
         memo = self._best.setdefault(shape, {})
         if sig not in memo:
-            found: tuple[int, Option] | None = None
-            for option in self.book.options(sig, shape):
-                score = self._score(sig, shape, option)
-                if found is None or score > found[0]:
-                    found = score, option
-            memo[sig] = found
+            memo[sig] = self._choose(sig, shape)
         return memo[sig]
+
+    def _choose(self, sig: int, shape: int) -> tuple[int, Option] | None:
+        """Scores are coarse, so that nodes are often equal; ways on one node are told apart by what exactly is lost."""
+        options = self.book.options(sig, shape)
+        if not options:
+            return None
+        scores = [self._score(sig, shape, o) - _distance(o) for o in options]
+        best = max(scores)
+        alike = [o for o, score in zip(options, scores, strict=True) if score == best]
+        loss = self._loss
+        return best, min(alike, key=lambda o: loss(o.after)) if loss and len(alike) > 1 else alike[0]
 
     def _best_node(self, trial: Trial, domain: Domain, need: Need) -> tuple[str, Option] | None:
         shape = need.shape
@@ -170,12 +178,19 @@ class Placer:
         counts = self.counts(trial, domain, need)
         puts: list[Put] = []
         for node, pods in _spread(tree, domain, counts, need.pods):
-            for _ in range(pods):
-                options = self.book.options(trial.sig(node), need.shape)
-                if not options:
+            for left in reversed(range(pods)):
+                option = self._next_option(trial.sig(node), need.shape, left)
+                if option is None:
                     return None
-                puts.append(trial.put(node, need.shape, options[0]))
+                puts.append(trial.put(node, need.shape, option))
         return tuple(puts) if len(puts) == need.pods else None
+
+    def _next_option(self, sig: int, shape: int, left: int) -> Option | None:
+        """The best way to run one pod that leaves room for `left` more, as the first way of all does by its count."""
+        best = self.best_option(sig, shape)
+        if best is None or self.book.count(best[1].after, shape) >= left:
+            return best and best[1]
+        return self.book.options(sig, shape)[0]
 
     def counts(self, trial: Trial, domain: Domain, need: Need) -> dict[str, int]:
         """Pods of this need each node of the domain holds."""
@@ -200,6 +215,12 @@ class Placer:
             )
         reached = self._reached[near]
         return [n for n in nodes if n in reached]
+
+
+def _distance(option: Option) -> int:
+    """What it costs that a GPU and its NIC, asked for together, would be on different PCIe roots."""
+    apart = option.fit.apart if option.fit is not None else None
+    return APART if apart is not None and apart.level == "pcieRoot" else 0
 
 
 class _Gang:

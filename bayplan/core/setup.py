@@ -7,16 +7,17 @@ the last snapshot to this one by what differs. This is a memo of pure functions:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from bayplan.core.allocate import Catalog
 from bayplan.core.book import Book, ask_of
 from bayplan.core.fleet import Fleet, Occupancy, ranks
+from bayplan.core.history import QUEUED
 from bayplan.core.needs import terms_of
-from bayplan.core.place import Placer
-from bayplan.core.score import PRICED_SCORES, SCORES, Score
-from bayplan.core.stock import Mix
+from bayplan.core.place import Loss, Placer
+from bayplan.core.score import FILL, NEXT, PRICED_SCORES, SCORES, Score
+from bayplan.core.stock import Mix, Stock
 from bayplan.core.topology import Forest
 from bayplan.core.worth import Worths
 from bayplan.model.policy import Policy
@@ -46,22 +47,29 @@ _sites: dict[tuple[object, ...], _Site] = {}
 
 
 def placer_for(
-    snapshot: Snapshot, policy: Policy, asking: Iterable[Workload], otherwise: Iterable[Workload] = ()
+    snapshot: Snapshot,
+    policy: Policy,
+    asking: Iterable[Workload],
+    otherwise: Iterable[Workload] = (),
+    ran: Sequence[tuple[int, Workload]] = (),
 ) -> Placer:
     """A Placer over the snapshot for the workloads that ask, and for what some of them ask `otherwise`.
 
-    Raises ValueError for an unknown score.
+    They and what `ran`, with what a pod of it weighs, are the request mix. Raises ValueError for an unknown score.
     """
     asking = tuple(asking)
-    site = _site(snapshot, policy, tuple(s.template for w in (*asking, *otherwise) for s in w.pod_sets))
+    weighed = [*((QUEUED if ran else 1, w) for w in asking), *ran]
+    known = (*asking, *otherwise, *(w for _, w in ran))
+    site = _site(snapshot, policy, tuple(s.template for w in known for s in w.pod_sets))
     weights: dict[int, int] = {}
-    for workload in asking:
+    for weight, workload in weighed:
         terms = terms_of(workload, snapshot)
         for pod_set in workload.pod_sets:
             shape = site.book.shape(pod_set.template, terms)
-            weights[shape] = weights.get(shape, 0) + pod_set.count
+            weights[shape] = weights.get(shape, 0) + weight * pod_set.count
     mix = tuple((weight, shape) for shape, weight in sorted(weights.items()))
-    return Placer(Fleet(site.occupancy, site.rank), site.forest, _score(snapshot, policy, site.book, mix), mix)
+    score, loss = _score(snapshot, policy, site.book, mix), _loss(policy, site.book, mix)
+    return Placer(Fleet(site.occupancy, site.rank), site.forest, score, mix, loss)
 
 
 def _score(snapshot: Snapshot, policy: Policy, book: Book, mix: Mix) -> Score:
@@ -69,6 +77,19 @@ def _score(snapshot: Snapshot, policy: Policy, book: Book, mix: Mix) -> Score:
     if policy.prices is not None and policy.score in PRICED_SCORES:
         return PRICED_SCORES[policy.score](book, mix, Worths(book, snapshot.nodes, policy.prices))
     return plain(book, mix)
+
+
+def _loss(policy: Policy, book: Book, mix: Mix) -> Loss | None:
+    """What our own score weighs, to the last thousandth. The baselines are compared as they were published."""
+    if policy.score != "stranding":
+        return None
+    stock = Stock(book, mix)
+
+    def loss(sig: int) -> int:
+        lost = stock.loss(sig)
+        return NEXT * lost.next + FILL * lost.filled
+
+    return loss
 
 
 def named(known: Mapping[str, T], what: str, name: str) -> T:

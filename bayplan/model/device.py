@@ -72,6 +72,26 @@ class DeviceToleration(Noun, frozen=True):
     toleration_seconds: int | None = None
 
 
+class NodeAllocatableMapping(Noun, frozen=True):
+    """What a device is of a node's resource: `device_multiplier` each, or a multiple of a capacity it gives."""
+
+    capacity_key: str = ""
+    capacity_multiplier: Quantity | None = None
+    device_multiplier: Quantity | None = None
+
+
+class NodeAllocatableOverhead(Noun, frozen=True):
+    """What using a device costs beside: once per pod, and per container that refers to the claim."""
+
+    per_pod: Quantity | None = None
+    per_container: Quantity | None = None
+
+
+class NodeAllocatableResource(Noun, frozen=True):
+    mapping: NodeAllocatableMapping | None = None
+    overhead: NodeAllocatableOverhead | None = None
+
+
 class Device(Noun, frozen=True):
     name: str
     attributes: dict[str, DeviceAttribute] = {}
@@ -85,6 +105,7 @@ class Device(Noun, frozen=True):
     binding_conditions: tuple[str, ...] = ()
     binding_failure_conditions: tuple[str, ...] = ()
     allow_multiple_allocations: bool = False
+    node_allocatable_resources: dict[str, NodeAllocatableResource] = {}
 
 
 class ResourcePool(Noun, frozen=True):

@@ -24,6 +24,28 @@ class ClaimAllocation(Value, frozen=True):
     spec: ResourceClaimSpec | None = None
 
 
+class ApartRequest(Value, frozen=True):
+    """Where the devices of one request are, and what it would find at the place that came closest: it wants `wanted`
+    devices, `there` would do, `free` of them nobody has."""
+
+    request: str
+    places: tuple[str, ...]
+    wanted: int
+    there: int
+    free: int
+
+
+class Apart(Value, frozen=True):
+    """Devices of one pod that share no `level` (pcieRoot or numaNode) although they are few enough for one.
+
+    `closest` is the place that comes nearest to serving all requests.
+    """
+
+    level: str
+    closest: str
+    requests: tuple[ApartRequest, ...]
+
+
 class PodPlacement(Value, frozen=True):
     """One pod of a gang: where it runs and with which devices. `pod` is its key, "" while it does not exist yet."""
 
@@ -32,6 +54,7 @@ class PodPlacement(Value, frozen=True):
     node: str
     pod: str = ""
     claims: tuple[ClaimAllocation, ...] = ()
+    apart: Apart | None = None
 
 
 class Decision(Value, frozen=True, tag_field="decision"):

@@ -28,7 +28,7 @@ from bayplan.model.queue import (
     WorkloadPriorityClass,
 )
 from bayplan.model.reason import WaitingForPreemptedWorkloads
-from bayplan.model.workload import Admission, Pod, Workload
+from bayplan.model.workload import Admission, Pod, PodTemplate, Workload
 
 
 class Snapshot(Value, frozen=True):
@@ -104,7 +104,7 @@ class Snapshot(Value, frozen=True):
         pods: dict[str, Pod] = {}
         claims: dict[str, ResourceClaim] = {}
         for placement in place.pods:
-            pod, made = _bound(self, workload, placement, templates[placement.pod_set].requests, now_s)
+            pod, made = _bound(self, workload, placement, templates[placement.pod_set], now_s)
             pods[pod.key] = pod
             claims.update(made)
         admission = workload.admission or Admission(
@@ -133,7 +133,7 @@ def _bound(
     snapshot: Snapshot,
     workload: Workload,
     placement: PodPlacement,
-    requests: tuple[tuple[str, int], ...],
+    template: PodTemplate,
     now_s: int,
 ) -> tuple[Pod, dict[str, ResourceClaim]]:
     key = placement.pod or f"{workload.key}-{placement.pod_set}-{placement.index}"
@@ -152,8 +152,9 @@ def _bound(
         pod_set=placement.pod_set,
         index=placement.index,
         node=placement.node,
-        requests=requests,
+        requests=template.requests,
         claims=names,
+        containers=tuple((c.name, c.containers) for c in template.claims if c.containers != 1),
         priority=workload.priority,
         started_s=now_s,
     ), claims

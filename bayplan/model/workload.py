@@ -18,12 +18,14 @@ Amounts = tuple[tuple[str, int], ...]
 class PodClaim(Value, frozen=True):
     """One entry of `spec.resourceClaims`: a claim made for the pod from `template`, or the existing claim `claim`.
 
-    `claim` is `namespace/name`; for a templated claim it is empty until the claim object exists.
+    `claim` is `namespace/name`; for a templated claim it is empty until the claim object exists. `containers` refer to
+    it.
     """
 
     name: str
     template: ResourceClaimSpec | None = None
     claim: str = ""
+    containers: int = 1
 
 
 EXTENDED_CLAIM = "<extended-resources>"
@@ -121,7 +123,8 @@ class Workload(Value, frozen=True):
 class Pod(Value, frozen=True):
     """A pod that exists and has not ended. `workload` is the key of the Workload it belongs to, empty if foreign.
 
-    `claims` maps the pod's claim names to the keys of their ResourceClaims; `node` is empty until it is bound.
+    `claims` maps the pod's claim names to the keys of their ResourceClaims, `containers` to how many containers refer
+    to them, where that is not one; `node` is empty until it is bound.
     """
 
     namespace: str
@@ -134,6 +137,7 @@ class Pod(Value, frozen=True):
     node: str = ""
     requests: Amounts = ()
     claims: tuple[tuple[str, str], ...] = ()
+    containers: tuple[tuple[str, int], ...] = ()
     priority: int = 0
     started_s: int = 0
     terminating: bool = False

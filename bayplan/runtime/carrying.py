@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bayplan.core import says_apart
 from bayplan.model.device import AllocationResult, ResourceClaimSpec
 from bayplan.model.plan import AnyDecision, Deallocate, Evict, Hold, Place, Plan, PodPlacement
 from bayplan.model.reason import AuditFailed, WaitingForDevices
@@ -301,7 +302,8 @@ def _assigned(placement: PodPlacement) -> str:
     """Where a pod was put and on which devices, in a sentence."""
     devices = [r.device for c in placement.claims for r in c.allocation.devices.results]
     on = f" on {', '.join(devices)}" if devices else ""
-    return f"Successfully assigned {placement.pod} to {placement.node}{on}"
+    apart = f"; {says_apart(placement.apart)}" if placement.apart is not None else ""
+    return f"Successfully assigned {placement.pod} to {placement.node}{on}{apart}"
 
 
 def _word(hold: Hold) -> str:

@@ -28,9 +28,14 @@ from bayplan.wire.read import Json, read
 Quantities = dict[str, Quantity]
 
 
+class ContainerClaim(Noun, frozen=True):
+    name: str
+
+
 class Resources(Noun, frozen=True):
     requests: Quantities = {}
     limits: Quantities = {}
+    claims: tuple[ContainerClaim, ...] = ()
 
     def effective(self) -> Quantities:
         return self.limits | self.requests if self.limits else self.requests
@@ -159,6 +164,11 @@ def requests(spec: PodSpec) -> Amounts:
     return tuple(sorted((r, n) for r, n in total.items() if n))
 
 
+def containers_using(spec: PodSpec, claim: str) -> int:
+    """How many containers refer to a claim of the pod."""
+    return sum(any(c.name == claim for c in x.resources.claims) for x in (*spec.init_containers, *spec.containers))
+
+
 def extended(spec: PodSpec) -> tuple[ExtendedRequest, ...]:
     """What each container asks of extended resources, with the names kube-scheduler would give the requests."""
     return tuple(
@@ -222,6 +232,7 @@ def _pod(obj: PodObject) -> Pod:
         node=spec.node_name,
         requests=requests(spec),
         claims=_claims(obj),
+        containers=tuple((c.name, n) for c in spec.resource_claims if (n := containers_using(spec, c.name)) != 1),
         priority=spec.priority or 0,
         started_s=_started(obj),
         terminating=bool(meta.deletion_timestamp),

@@ -39,7 +39,7 @@ from bayplan.wire.names import (
     REQUIRED_TOPOLOGY,
     RUNTIME_SECONDS,
 )
-from bayplan.wire.pods import PodObject, PodResourceClaim, PodSpec, extended, requests
+from bayplan.wire.pods import PodObject, PodResourceClaim, PodSpec, containers_using, extended, requests
 from bayplan.wire.read import Json, read
 
 NO_ANNOTATIONS: Mapping[str, str] = {}
@@ -150,7 +150,7 @@ def pod_template(
     """
     affinity = spec.affinity.node_affinity if spec.affinity else None
     selector = affinity.required_during_scheduling_ignored_during_execution if affinity else None
-    claims = tuple(_pod_claim(c, namespace, context) for c in spec.resource_claims)
+    claims = tuple(_pod_claim(c, namespace, context, containers_using(spec, c.name)) for c in spec.resource_claims)
     for claim in claims:
         held = context.claims.get(claim.claim)
         if held and held.status.allocation and held.status.allocation.node_selector:
@@ -181,14 +181,16 @@ def topology_request(annotations: Mapping[str, str]) -> TopologyRequest:
     return TopologyRequest(required=required, preferred="" if required else annotations.get(PREFERRED_TOPOLOGY, ""))
 
 
-def _pod_claim(claim: PodResourceClaim, namespace: str, context: Context) -> PodClaim:
+def _pod_claim(claim: PodResourceClaim, namespace: str, context: Context, containers: int) -> PodClaim:
     if claim.resource_claim_template_name:
         made_from = context.claim_templates.get(f"{namespace}/{claim.resource_claim_template_name}")
-        return PodClaim(name=claim.name, template=made_from.spec.spec if made_from else None)
+        spec = made_from.spec.spec if made_from else None
+        return PodClaim(name=claim.name, template=spec, containers=containers)
     key = f"{namespace}/{claim.resource_claim_name}"
     known = context.claims.get(key)
     waiting = known is not None and known.status.allocation is None
-    return PodClaim(name=claim.name, template=known.spec if known and waiting else None, claim=key)
+    spec = known.spec if known and waiting else None
+    return PodClaim(name=claim.name, template=spec, claim=key, containers=containers)
 
 
 def _both(one: NodeSelector | None, other: NodeSelector) -> NodeSelector:

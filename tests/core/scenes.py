@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from bayplan.core import decide
+from bayplan.model.base import Metadata
+from bayplan.model.device import (
+    AllocationResult,
+    DeviceAllocationResult,
+    DeviceRequestAllocationResult,
+    ResourceClaim,
+    ResourceClaimStatus,
+)
 from bayplan.model.plan import Evict, Hold, Place, Plan
 from bayplan.model.policy import Policy
+from bayplan.model.quantity import Quantity
 from bayplan.model.snapshot import Snapshot
-from tests.devices import LEVELS
+from tests.devices import DRIVER, LEVELS
 
 POLICY = Policy(levels=(LEVELS["block"], LEVELS["rack"], "kubernetes.io/hostname"))
 
@@ -28,3 +37,24 @@ def _words(decision: Place | Hold | Evict) -> str:
             return f"evicted by {decision.preemptor.partition('/')[2]} ({decision.reason})"
         case Hold():
             return "held: " + " ".join(str(r.__struct_config__.tag) for r in decision.reasons)
+
+
+def held(*results: DeviceRequestAllocationResult) -> dict[str, ResourceClaim]:
+    """Claims of namespace "default" that hold these devices."""
+    return {
+        f"default/old-{i}": ResourceClaim(
+            metadata=Metadata(name=f"old-{i}", namespace="default"),
+            status=ResourceClaimStatus(allocation=AllocationResult(DeviceAllocationResult((r,)))),
+        )
+        for i, r in enumerate(results)
+    }
+
+
+def shares(node: str, *amounts: str) -> list[DeviceRequestAllocationResult]:
+    """A share of each of the node's cards, in order."""
+    return [
+        DeviceRequestAllocationResult(
+            "gpu", DRIVER, node, f"gpu-{i}", share_id=f"s{i}", consumed_capacity={"memory": Quantity.parse(amount)}
+        )
+        for i, amount in enumerate(amounts)
+    ]

@@ -11,7 +11,7 @@ import msgspec
 from bayplan.app.observed import Ended, Observed
 from bayplan.app.views.queue import positions_of, queue_of
 from bayplan.app.words import called, called_by_key, calls, kind_of, plain, said, short_domain
-from bayplan.core import asks, decide, is_never
+from bayplan.core import asks, decide, is_never, says_apart
 from bayplan.model.base import Value
 from bayplan.model.plan import Hold, Place, Plan
 from bayplan.model.policy import Policy
@@ -52,6 +52,7 @@ class Spot(Value, frozen=True):
 class Why(Value, frozen=True):
     """`state` is waiting, never, starting, running, succeeded or failed. Times are seconds, 0 = unknown.
 
+    `apart` says which pods' devices are less close within their node than they might be.
     `early_s` is the earliest `start_s` could be; `after` are those that end before, the ones in its way first.
     """
 
@@ -78,6 +79,7 @@ class Why(Value, frozen=True):
     domain: str = ""
     ends_s: int = 0
     message: str = ""
+    apart: tuple[str, ...] = ()
 
 
 class Unknown(Value, frozen=True):
@@ -151,6 +153,7 @@ def answer(seen: Observed, policy: Policy, plan: Plan, workload: Workload, *, ah
             start_s=seen.now_s,
             domain=short_domain(decision.domain),
             where=_spots((p.node, ()) for p in decision.pods),
+            apart=_apart(decision),
         )
     admission = workload.admission
     assert admission is not None, "a workload without admission is placed or held"
@@ -283,6 +286,18 @@ def _spots(pods: Iterable[tuple[str, Sequence[str]]]) -> tuple[Spot, ...]:
         counts[node] = counts.get(node, 0) + 1
         devices[node] = devices.get(node, ()) + tuple(given)
     return tuple(Spot(node, count, devices[node]) for node, count in counts.items())
+
+
+def _apart(place: Place) -> tuple[str, ...]:
+    """What is to be said of devices that are apart, with the number of pods it holds for."""
+    tally: dict[str, int] = {}
+    for pod in place.pods:
+        if pod.apart is not None:
+            said = says_apart(pod.apart)
+            tally[said] = tally.get(said, 0) + 1
+    return tuple(
+        f"{count} of {len(place.pods)} pods: {said}" if len(place.pods) > 1 else said for said, count in tally.items()
+    )
 
 
 def _over(ended: Ended, now_s: int) -> Why:

@@ -6,7 +6,7 @@ tolerations, capacity) does not depend on what is taken, so it is worked out onc
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from bayplan.core.allocate.capacity import Amounts, consumed
@@ -38,6 +38,8 @@ NUMA_NAMES = (
     "gpu.nvidia.com/numaNode",
 )
 """Before KEP-6072 every driver had its own name for the NUMA node."""
+
+ROOT_NAMES = ("resource.kubernetes.io/pcieRoot",)
 
 
 class Unservable(Exception):
@@ -186,7 +188,7 @@ class Ask:
         self.constraints = tuple(constraints)
 
     def reads(self) -> frozenset[tuple[str, ...]] | None:
-        """Every path that selectors and constraints read, and NUMA nodes where devices should be close."""
+        """Every path that selectors and constraints read, and the places of devices where these should be close."""
         paths = frozenset(_path(c.attribute) for c in self.constraints)
         for need in (n for want in self.wants for n in want):
             own = need.matcher.reads()
@@ -195,11 +197,24 @@ class Ask:
             paths |= own
         if self.several():
             paths |= frozenset(map(_path, NUMA_NAMES))
+        if self.mixed():
+            paths |= frozenset(map(_path, ROOT_NAMES))
         return paths
 
     def several(self) -> bool:
         """Whether it may take more than one device."""
         return len(self.wants) > 1 or any(n.every or n.count > 1 for want in self.wants for n in want)
+
+    def mixed(self) -> bool:
+        """Whether it may take devices of more than one sort, as a GPU and a NIC: then PCIe roots matter, too.
+
+        Told by the classes, because every root that is told apart makes one more sort of GPU.
+        """
+        return len({n.spec.device_class_name for want in self.wants for n in want}) > 1 and len(self.wants) > 1
+
+    def preference(self, taken: Iterable[tuple[int, Need]]) -> int:
+        """Adds up which alternatives of prioritised lists were taken, 0 = the first of each."""
+        return sum(self.wants[want].index(need) for want, need in dict.fromkeys(taken))
 
 
 def _path(attribute: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from bayplan.core.allocate import figures, objective
+from bayplan.core.allocate.allocatable import Charge, charges
 from bayplan.core.allocate.asks import Ask, Whose
 from bayplan.core.allocate.board import AllocationError, Board, Choice, Slot, Verdict
 from bayplan.core.allocate.components import Machines, Reads
@@ -20,6 +21,7 @@ from bayplan.core.allocate.figures import NO_WORTH, Misfit, Worth
 from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
 from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken
 from bayplan.core.allocate.isolation import ANY, Terms
+from bayplan.core.allocate.nearness import Separation, separation
 from bayplan.core.allocate.offers import Offers
 from bayplan.core.allocate.packing import solve
 from bayplan.core.allocate.pools import Pools
@@ -32,7 +34,7 @@ from bayplan.model.isolation import Isolation, weakest
 from bayplan.model.node import Node
 from bayplan.model.reason import DevicesNotFound
 
-FITS_MAX = 6
+FITS_MAX = 12
 """Alternatives kept per question: the best and what differs from it most is enough to choose a node by."""
 
 EVER = 1 << 30
@@ -74,7 +76,8 @@ class Fit(NamedTuple):
 
     `after` is the state that results; `stranding` the thousandths of a GPU that nothing can use any more because of it
     (negative when it makes some usable again). `preference` adds up which alternatives of prioritised lists were
-    taken, 0 = the first of each. `choices` are by canonical slot.
+    taken, 0 = the first of each. `choices` are by canonical slot; `apart` says if they are less close than they might
+    be, `charges` what they take of the node's own resources.
     """
 
     ask: int
@@ -82,6 +85,8 @@ class Fit(NamedTuple):
     stranding: int
     preference: int
     choices: tuple[Choice, ...]
+    apart: Separation | None = None
+    charges: tuple[Charge, ...] = ()
 
 
 class _Situation(NamedTuple):
@@ -138,6 +143,11 @@ class Catalog:
         self._unmatched: dict[int, DevicesNotFound | None] = {}
         self._tenants: dict[str, int] = {"": 0}
         self._softest: dict[int, tuple[Isolation, bool]] = {}
+
+    @property
+    def charges(self) -> bool:
+        """Whether devices may take of their node's own resources."""
+        return self._gates.allocatable
 
     @property
     def _inventory(self) -> Inventory:
@@ -344,9 +354,24 @@ class Catalog:
         )
         own = [s.id for s, slot in zip(states, board.slots, strict=True) if slot.mask == -1]
         wide = [(s.id, slot.mask) for s, slot in zip(states, board.slots, strict=True) if slot.mask != -1]
-        wants = asked.wants if (asked := self._questions[ask].ask) is not None else ()
-        preference = sum(wants[want].index(need) for want, need in {(c.want, c.need): None for c in choices})
-        return Fit(ask, self._situation(own, wide), stranding, preference, choices)
+        asked = self._questions[ask].ask
+        assert asked is not None
+        preference = asked.preference((c.want, c.need) for c in choices)
+        apart = separation(self._offers, asked, board, choices) if asked.several() and not self._upstream else None
+        return Fit(
+            ask, self._situation(own, wide), stranding, preference, choices, apart, self._charges(board, choices)
+        )
+
+    def _charges(self, board: Board, choices: Sequence[Choice]) -> tuple[Charge, ...]:
+        if not self._gates.allocatable:
+            return ()
+        found: list[Charge] = []
+        for choice in choices:
+            template = board.slots[choice.slot].state.kind.templates[choice.device]
+            if template.device.node_allocatable_resources and not choice.need.admin:
+                consumed = dict(zip(template.names, choice.grant.amounts, strict=False))
+                found += charges(choice.need.claim, template.device, consumed)
+        return tuple(found)
 
     def count(self, kind: int, state: int, ask: int) -> int:
         """How many such pods fit one after another, each taking the best fit."""

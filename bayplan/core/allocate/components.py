@@ -203,6 +203,7 @@ class Machines:
             device.binding_conditions,
             device.binding_failure_conditions,
             bool(device.consumes_counters),
+            frozenset(device.node_allocatable_resources.items()) if device.node_allocatable_resources else (),
             unsupported(device, self._gates),
         )
         known = self._templates.get(key)

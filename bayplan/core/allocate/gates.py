@@ -22,6 +22,7 @@ class Gates(NamedTuple):
     taints: bool
     binding: bool
     lists: bool
+    allocatable: bool
     release: tuple[int, int] = (1, 37)
 
     @staticmethod
@@ -36,6 +37,7 @@ class Gates(NamedTuple):
             taints="DRADeviceTaints" in on,
             binding={"DRADeviceBindingConditions", "DRAResourceClaimDeviceStatus"} <= on,
             lists="DRAListTypeAttributes" in on,
+            allocatable="DRANodeAllocatableResources" in on,
             release=release,
         )
 
