@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test test-cluster lint bench clean
+.PHONY: demo test test-cluster test-kueue lint bench clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bayplan needs Python 3.11 or newer; set PYTHON=python3.11")'
@@ -22,6 +22,11 @@ test: $(VENV)/.ready lint
 test-cluster: $(VENV)/.ready
 	$(BIN)/python -m tests.controlplane.build
 	BAYPLAN_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster tests/contract $(ARGS)
+
+# Beside a running Kueue, whose manager is built from its Go module once (some minutes more).
+test-kueue: $(VENV)/.ready
+	$(BIN)/python -m tests.controlplane.build kueue
+	BAYPLAN_TEST_KUEUE=1 $(BIN)/python -m pytest tests/kueue $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

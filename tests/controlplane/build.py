@@ -18,6 +18,9 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 HERE = Path(__file__).parent
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
@@ -68,6 +71,13 @@ def kueue_crds() -> list[str]:
     """Kueue's own CustomResourceDefinitions as YAML documents. Raises CannotBuild."""
     folder = _sources(KUEUE) / "config" / "components" / "crd" / "bases"
     return [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml"))]
+
+
+def kueue_manifests() -> list[Any]:
+    """Kueue's CustomResourceDefinitions and webhook configurations. Raises CannotBuild."""
+    hooks = _sources(KUEUE) / "config" / "components" / "webhook" / "manifests.yaml"
+    texts = [*kueue_crds(), hooks.read_text(encoding="utf-8")]
+    return [obj for text in texts for obj in yaml.safe_load_all(text) if obj]
 
 
 def _sources(module: str) -> Path:
