@@ -91,6 +91,8 @@ class ControlPlane:
 
     def start(self, name: str) -> None:
         """Starts one of its programs (again)."""
+        if name not in self.programs:
+            self.programs |= programs(name)
         log = (self.folder / f"{name}.log").open("ab")
         command = [str(self.programs[name]), *self._flags(name)]
         self.processes[name] = subprocess.Popen(
