@@ -19,31 +19,20 @@ Json = dict[str, Any]
 PODS, CLAIMS = "/api/v1/pods", "/apis/resource.k8s.io/v1/resourceclaims"
 
 
-class History:
-    """Follows pods and claims from now on. `problems` is what was wrong at any moment."""
+class Seen:
+    """What pods and claims have been. `problems` is what was wrong at any moment."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self) -> None:
         self.problems: list[str] = []
         self.nodes: dict[str, str] = {}
         self._holders: dict[tuple[str, str, str], str] = {}
         self._held: dict[str, list[tuple[str, str, str]]] = {}
-        self._followers = [_Follower(plane, PODS, self._pod), _Follower(plane, CLAIMS, self._claim)]
-
-    def __enter__(self) -> History:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for each in self._followers:
-            each.stop()
-        assert error is not None or not any(each.broken for each in self._followers), "a watch ended by itself"
 
     @property
     def bound(self) -> int:
         return len(self.nodes)
 
-    def _pod(self, change: str, pod: Json) -> None:
+    def pod(self, change: str, pod: Json) -> None:
         name, node = pod["metadata"]["name"], pod["spec"].get("nodeName", "")
         before = self.nodes.get(name, "")
         if before and change != "DELETED" and node != before:
@@ -51,7 +40,7 @@ class History:
         if node:
             self.nodes[name] = node
 
-    def _claim(self, change: str, claim: Json) -> None:
+    def claim(self, change: str, claim: Json) -> None:
         """Changes of one kind come in the order in which they were written: no device has two claims at any moment."""
         name = claim["metadata"]["name"]
         allocation = (claim.get("status") or {}).get("allocation") or {}
@@ -67,6 +56,24 @@ class History:
             if other != name:
                 self.problems.append(f"device {device} was given to {name} while {other} had it")
         self._held[name] = devices
+
+
+class History(Seen):
+    """Follows pods and claims from now on."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        super().__init__()
+        self._followers = [_Follower(plane, PODS, self.pod), _Follower(plane, CLAIMS, self.claim)]
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each in self._followers:
+            each.stop()
+        assert error is not None or not any(each.broken for each in self._followers), "a watch ended by itself"
 
 
 class _Follower:
