@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -20,42 +19,19 @@ from bayplan.clusters.simulator.fleetfile import parse_fleet
 from bayplan.clusters.simulator.objects import fleet_objects
 from bayplan.core import decide, describe
 from bayplan.model.plan import Place, Plan
+from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 from bayplan.runtime import Applied, Cycle, Loop, Temporary
 from bayplan.wire.kinds import group_kind
-from tests.cluster.checks import half_bound, left_over, over_allocated
+from tests.cluster.checks import half_bound, over_allocated
+from tests.day import DAY_S, FLEET
 
 Json = dict[str, Any]
 
-DAY_S = 24 * 3600
 DRAIN_S = 6 * 3600  # the longest job may have been evicted just before its end
 START_S = 1_800_000_000
-GRACE_S = 300  # how long a gang may be bound in part: until the next cycles have bound the rest
-LOOK_S = 60
-
-FLEET = """
-apiVersion: bayplan.dev/v1
-kind: Fleet
-metadata: {name: day}
-seed: 3
-nodes:
-- {name: h100, count: 8, gpu: h100-80gb, cpu: "96", memory: 1Ti, rackSize: 4}
-- {name: mig, count: 2, gpu: a100-80gb-mig, gpus: 4, cpu: "64", memory: 512Gi}
-- {name: shared, count: 2, gpu: a100-80gb-shared, gpus: 4, cpu: "64", memory: 512Gi}
-teams:
-- {name: red, quota: {h100: 32, mig: 4, shared: 4}}
-- {name: blue, quota: {h100: 32, mig: 4, shared: 4}}
-priorities: {production: 1000, research: 100, batch: 0}
-work:
-- {name: pretrain, pods: [4], gpus: 8, nodes: h100, rack: required, priority: research, everySeconds: 7200,
-   runtimeSeconds: [1800, 5400]}
-- {name: finetune, pods: [2, 3], gpus: 4, nodes: h100, rack: preferred, priority: research, everySeconds: 2400,
-   runtimeSeconds: [600, 3600]}
-- {name: sweep, gpus: 1, nodes: h100, priority: batch, first: 20, everySeconds: 600, runtimeSeconds: [120, 3600]}
-- {name: notebook, partition: 1g.20gb, nodes: mig, priority: research, everySeconds: 1200,
-   runtimeSeconds: [600, 5400]}
-- {name: chat, gpuMemory: 12Gi, nodes: shared, priority: production, everySeconds: 1200, runtimeSeconds: [900, 7200]}
-"""
+GRACE_S = 3 * Policy().recovery_timeout_s  # pods that are placed and not bound have twice as long as those without
+LOOK_S = 120
 
 
 class Day:
@@ -67,7 +43,7 @@ class Day:
         self.store = Store(now=lambda: datetime.fromtimestamp(self.at_s, UTC), uids=counted())
         self.resources = {(k.group, k.kind): k.resource for k in self.store.kinds}
         self.went_wrong: Counter[str] = Counter()
-        self.bound = self.evicted = 0
+        self.bound = self.evicted = self.finished = 0
         self._random = random.Random(seed)
         self._body = EmbeddedCluster(self.store, describe=describe)
         fleet = parse_fleet(FLEET)
@@ -78,7 +54,11 @@ class Day:
             if node:
                 self._hardware.setdefault(node, []).append(obj)
         self._stream = Stream(self.store, fleet, START_S)
-        self._outages = sorted(self._draw_outages())
+        self._outages = sorted(
+            (START_S + at_s, o.node, on)
+            for o in fleet.outages
+            for at_s, on in ((o.at_seconds, False), (o.at_seconds + o.seconds, True))
+        )
         self._next_look_s = START_S
         self._halves: dict[str, float] = {}
 
@@ -129,14 +109,6 @@ class Day:
 
     # --- what happens --------------------------------------------------------------------------------------------
 
-    def _draw_outages(self) -> Iterator[tuple[float, str, bool]]:
-        """(when, node, whether it comes back): every two hours somewhere, for up to an hour."""
-        at_s = float(START_S)
-        while (at_s := at_s + self._random.expovariate(1 / 7200)) < self.ends_s:
-            node = self._random.choice(sorted(self._hardware))
-            yield at_s, node, False
-            yield at_s + self._random.uniform(60, 3600), node, True
-
     def _turn(self, node: str, on: bool) -> None:
         self.went_wrong["node back" if on else "node lost"] += 1
         for obj in self._hardware[node]:
@@ -158,9 +130,13 @@ class Day:
             return
         self._next_look_s = int(self.at_s) + LOOK_S
         assert list(over_allocated(self)) == [], self.now_s() - START_S
-        self._halves = {gang: self._halves.get(gang, self.at_s) for gang in half_bound(self)}
+        halves = [line.partition(":")[0] for line in half_bound(self)]
+        self._halves = {gang: self._halves.get(gang, self.at_s) for gang in halves}
         stuck = [gang for gang, since_s in self._halves.items() if self.at_s - since_s > GRACE_S]
         assert stuck == [], (self.now_s() - START_S, stuck)
+        for job in filter(_is_over, self.all("Job")):  # its user has seen it
+            self.finished += 1
+            self.store.delete("jobs.batch", job["metadata"]["namespace"], job["metadata"]["name"])
 
     def all(self, kind: str, namespace: str = "") -> list[Json]:
         resource = next(r for (_, k), r in self.resources.items() if k == kind)
@@ -178,7 +154,11 @@ def _half(place: Place) -> Place:
 
 def service(name: str, team: str, replicas: int) -> Json:
     """A Deployment of shares that runs all day."""
-    container = {"name": "main", "image": "chat:1", "resources": {"requests": {"cpu": "1"}, "claims": [{"name": "gpu"}]}}
+    container = {
+        "name": "main",
+        "image": "chat:1",
+        "resources": {"requests": {"cpu": "1"}, "claims": [{"name": "gpu"}]},
+    }
     spec = {
         "schedulerName": "bayplan",
         "containers": [container],
@@ -212,12 +192,11 @@ def test_after_a_day_of_misfortunes_everything_has_run_and_nothing_is_left(seed:
     assert len([p for p in day.all("Pod", "blue") if p["metadata"]["name"].startswith("answers")]) == 6
     day.store.delete("deployments.apps", "blue", "answers")
     loop.run(lambda: day.at_s > day.ends_s + DRAIN_S)
-    print(len(cycles), day.went_wrong, day.bound, day.evicted)
+    print(len(cycles), day.went_wrong, day.bound, day.evicted, day.finished)
     assert min(day.went_wrong[w] for w in ("refused", "lost", "stale", "half", "killed", "node lost")) > 5
-    assert day.bound > 300 and day.evicted > 10
-    assert [j["metadata"]["name"] for j in day.all("Job") if not _is_over(j)] == []
-    assert [p for p in day.all("Pod") if p["status"]["phase"] in ("Pending", "Running")] == []
-    assert day.all("ResourceClaim") == [] and list(left_over(day)) == []
+    assert day.finished > 300 and day.evicted > 10
+    assert day.all("Job") == [] and day.all("Pod") == [] and day.all("Workload") == []
+    assert day.all("ResourceClaim") == []
 
 
 def _is_over(job: Json) -> bool:
