@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
-
-from tests.cluster.world import World
+from typing import Any, Protocol
 
 Json = dict[str, Any]
 DeviceId = tuple[str, str, str]
@@ -15,17 +13,39 @@ DeviceId = tuple[str, str, str]
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
-def sound(world: World) -> list[str]:
+class Objects(Protocol):
+    """Whoever can list the objects of a kind."""
+
+    def all(self, kind: str, namespace: str = "") -> list[Json]: ...
+
+
+def sound(world: Objects) -> list[str]:
     """Everything that is wrong: devices and nodes over-allocated, gangs in part, claims and reservations left."""
-    pods = [p for p in world.all("Pod") if p.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
-    claims, slices, nodes = world.all("ResourceClaim"), world.all("ResourceSlice"), world.all("Node")
+    return [*over_allocated(world), *left_over(world), *half_bound(world)]
+
+
+def over_allocated(world: Objects) -> list[str]:
+    """Devices, counters, capacities and nodes that are given out beyond what they have, pods without their devices."""
+    pods, claims = _alive(world), world.all("ResourceClaim")
     return [
-        *_devices(claims, slices),
-        *_nodes(pods, nodes),
-        *_reservations(claims, pods),
+        *_devices(claims, world.all("ResourceSlice")),
+        *_nodes(pods, world.all("Node")),
         *_bound_have_devices(pods, claims),
-        *_gangs(world.all("Workload"), pods),
     ]
+
+
+def left_over(world: Objects) -> list[str]:
+    """Devices and reservations that nobody is there for."""
+    return list(_reservations(world.all("ResourceClaim"), _alive(world)))
+
+
+def half_bound(world: Objects) -> list[str]:
+    """Gangs of which some pods have nodes and some have not."""
+    return list(_gangs(world.all("Workload"), _alive(world)))
+
+
+def _alive(world: Objects) -> list[Json]:
+    return [p for p in world.all("Pod") if p.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
 
 
 def number(text: str) -> Decimal:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +18,7 @@ from bayplan.app.manifests import NAME, Options
 from bayplan.app.scheduler import NAMESPACE
 from tests.controlplane.run import ControlPlane, free_ports, until
 
-WORKER = "import sys; from bayplan.cli import main; sys.exit(main())"
+PROGRAM = (sys.executable, "-c", "import sys; from bayplan.cli import main; sys.exit(main())")
 
 
 def installed(plane: ControlPlane) -> None:
@@ -27,16 +27,23 @@ def installed(plane: ControlPlane) -> None:
 
 
 class Brain:
-    """One scheduler process. `server` may be the address of a proxy in between."""
+    """One scheduler process. `server` may be the address of a proxy in between, `program` another way to run it."""
 
     serial = 0
 
-    def __init__(self, plane: ControlPlane, *arguments: str, server: str = "", identity: str = "") -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        *arguments: str,
+        server: str = "",
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         Brain.serial += 1
         self.plane = plane
         token = plane.service_account(NAMESPACE, NAME)
         self._kubeconfig = plane.kubeconfig(token, f"brain-{Brain.serial}.kubeconfig", server)
         self._port = free_ports(1)[0]
+        self._program = program
         self._arguments = arguments or ("--no-leader-elect",)
         self.log_path = plane.folder / f"brain-{Brain.serial}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -53,7 +60,7 @@ class Brain:
         self.kill()
 
     def start(self) -> None:
-        command = [sys.executable, "-c", WORKER, "scheduler", "--kubeconfig", str(self._kubeconfig)]
+        command = [*self._program, "scheduler", "--kubeconfig", str(self._kubeconfig)]
         command += ["--listen", f"127.0.0.1:{self._port}", *self._arguments]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[2])

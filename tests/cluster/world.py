@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from bayplan.runtime.objects import ApiError
 from tests.controlplane.run import ControlPlane, until
 
 Json = dict[str, Any]
+
+AT_ONCE = 8  # requests
 
 PLURALS = {
     "Node": ("api/v1", "nodes", False),
@@ -67,8 +70,10 @@ class World:
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
         self.http = Http(access(plane))
+        self._pool = ThreadPoolExecutor(AT_ONCE)
 
     def close(self) -> None:
+        self._pool.shutdown()
         self.http.close()
 
     # --- requests ------------------------------------------------------------------------------------------------
@@ -76,6 +81,10 @@ class World:
     def create(self, *objects: Mapping[str, Any]) -> list[Json]:
         """Creates objects; a Node's or claim's status is written, too. One that exists already is left as it is."""
         return [self._create(dict(o)) for o in objects]
+
+    def create_at_once(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """The same, several at a time, in no order."""
+        list(self._pool.map(self.create, objects))
 
     def get(self, kind: str, name: str, namespace: str = "") -> Json | None:
         try:
@@ -87,7 +96,7 @@ class World:
 
     def all(self, kind: str, namespace: str = "") -> list[Json]:
         try:
-            return list(self._json("GET", _path(kind, namespace))["items"])
+            return [{"kind": kind, **o} for o in self._json("GET", _path(kind, namespace))["items"]]
         except ApiError as error:
             if error.status_code == 404:
                 return []
@@ -127,27 +136,27 @@ class World:
 
     # --- furniture -----------------------------------------------------------------------------------------------
 
-    def fleet(self, *groups: str) -> None:
+    def fleet(self, *groups: str, queues: bool = True) -> None:
         """Nodes, devices, classes and queues: `h100 4 h100-80gb` is four nodes of eight GPUs each, racks of two."""
-        self.create(
-            *sorted(
-                fleet_objects(parse_fleet(fleet_text(*groups), "fleet.yaml")), key=lambda o: o["kind"] != "Namespace"
-            )
-        )
+        made = fleet_objects(parse_fleet(fleet_text(*groups), "fleet.yaml"))
+        wanted = [o for o in made if queues or not o["apiVersion"].startswith("kueue.x-k8s.io/")]
+        self.create(*sorted(wanted, key=lambda o: o["kind"] != "Namespace"))
 
     def clear(self) -> None:
         """Takes away all work and all hardware, and waits until it is gone."""
         for kind in ("Job", "Pod", "PodGroup", "ResourceClaim", "ResourceClaimTemplate", "Workload"):
-            for obj in self.all(kind):
-                meta = obj["metadata"]
-                if meta.get("finalizers") and kind in ("PodGroup", "Pod"):
-                    with contextlib.suppress(ApiError):  # it may have gone with its job in between
-                        self.patch(kind, meta["name"], {"metadata": {"finalizers": None}}, meta["namespace"])
-                self.delete(kind, meta["name"], meta["namespace"], grace=0)
+            list(self._pool.map(self._clear_one, self.all(kind)))
         for kind in ("ResourceSlice", "Node", "DeviceClass", "ClusterQueue", "ResourceFlavor", "Topology"):
-            for obj in self.all(kind):
-                self.delete(kind, obj["metadata"]["name"], grace=0)
-        self.eventually(lambda: not self.all("Pod") and not self.all("ResourceClaim"), 40)
+            list(self._pool.map(self._clear_one, self.all(kind)))
+        self.eventually(lambda: not any(map(self.all, ("Pod", "ResourceClaim", "ClusterQueue"))), 60)
+
+    def _clear_one(self, obj: Json) -> None:
+        kind, meta = obj["kind"], obj["metadata"]
+        namespace = meta.get("namespace", "")
+        if meta.get("finalizers") and kind in ("PodGroup", "Pod"):
+            with contextlib.suppress(ApiError):  # it may have gone with its job in between
+                self.patch(kind, meta["name"], {"metadata": {"finalizers": None}}, namespace)
+        self.delete(kind, meta["name"], namespace, grace=0)
 
     # --- looking -------------------------------------------------------------------------------------------------
 

@@ -91,10 +91,12 @@ class ControlPlane:
 
     def start(self, name: str) -> None:
         """Starts one of its programs (again)."""
+        if name not in self.programs:
+            self.programs |= programs(name)
         log = (self.folder / f"{name}.log").open("ab")
         command = [str(self.programs[name]), *self._flags(name)]
         self.processes[name] = subprocess.Popen(
-            command, stdout=log, stderr=log, start_new_session=True, preexec_fn=_die_with_parent
+            command, stdout=log, stderr=log, start_new_session=True, preexec_fn=die_with_parent
         )
 
     def stop(self, name: str, how: int = signal.SIGTERM) -> None:
@@ -292,7 +294,7 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """No process outlives a test run that was killed (prctl PR_SET_PDEATHSIG; Linux)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 

@@ -123,6 +123,18 @@ def test_devices_are_what_the_driver_announces(fixture: str, model: str, node: s
         pytest.param("12Gi", "100Gi", "work[1].gpuMemory: the nodes of 'shared' share at most", id="share too large"),
         pytest.param("[60, 600]", "[600, 60]", "work[0].runtimeSeconds: expected [shortest, longest]", id="swapped"),
         pytest.param("priority: high", "priority: top", "work[1].priority: expected a priority class", id="priority"),
+        pytest.param(
+            "work:",
+            "outages: [{node: h100-005, atSeconds: 1, seconds: 1}]\nwork:",
+            "outages[0].node: expected a node as cpu-000, got 'h100-005'",
+            id="outage of nothing",
+        ),
+        pytest.param(
+            "work:",
+            "outages: [{node: h100-004, atSeconds: 1, seconds: 0}]\nwork:",
+            "outages[0].seconds: expected 1 to",
+            id="outage of no time",
+        ),
         pytest.param("kind: Fleet", "kind: Flet", "kind: invalid enum value 'Flet'", id="another kind"),
         pytest.param("nodes:\n", "nodes: [\n", "line ", id="not YAML"),
     ],

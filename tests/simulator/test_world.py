@@ -10,7 +10,7 @@ import pytest
 from bayplan.clusters.simulator.meter import Meter, usage
 from bayplan.clusters.simulator.scenario import read_scenario
 from bayplan.clusters.simulator.simulate import simulate
-from bayplan.clusters.simulator.world import Job, Progress, Scenario, World
+from bayplan.clusters.simulator.world import Job, Outage, Progress, Scenario, World
 from bayplan.core.score import SCORES
 from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
@@ -59,6 +59,14 @@ def test_an_evicted_job_starts_again_from_the_beginning() -> None:
     result = run("a=8", "0+100=low:8 40+10=high:8!9")
     assert (result["finished"], result["evictions"], result["ended_s"]) == (2, 1, 150)
     assert result["lost_gpu_hours"] == round(8 * 40 / 3600, 2)
+
+
+def test_a_job_whose_node_fails_starts_again_elsewhere_or_when_the_node_is_back() -> None:
+    jobs = scenario(cluster("r1/a=8 r1/b=8"), "0+100=gang:2x8 0+50=late:8")
+    result = World(jobs._replace(outages=(Outage(40, "a", 20), Outage(500, "b", 9))), Policy()).run()
+    assert (result.finished, result.interrupted, result.evictions) == (2, 1, 0)
+    assert result.ended_s == 190  # late takes b at 40, the gang both again at 90
+    assert result.lost_gpu_hours == round(16 * 40 / 3600, 2)
 
 
 def test_decisions_may_be_taken_in_turns_of_some_seconds() -> None:

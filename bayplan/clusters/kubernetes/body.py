@@ -2,7 +2,8 @@
 
 Bayplan is one writer among many here. It binds only pods that name it as their scheduler, counts what everyone else's
 pods use, and rests every write on the version it decided from. With `queues="kueue"` the admission of Workloads is
-Kueue's: only what Kueue has admitted is placed, and nothing is admitted, suspended or evicted.
+Kueue's: only what Kueue has admitted is placed, and nothing is admitted, suspended or evicted. Without it, a Kueue that
+runs here is refused: two would admit the same jobs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from bayplan.runtime.controllers.pods import NATIVE, POD_GROUPS, Whose, pod_cont
 from bayplan.runtime.controllers.queue import Controllers
 from bayplan.runtime.controllers.workload import job_controllers
 from bayplan.runtime.mirror import KINDS, WORKLOAD, GroupKind, Mirror
-from bayplan.runtime.objects import ApiError, Change, Objects
+from bayplan.runtime.objects import ApiError, Change, Objects, Record
 from bayplan.runtime.ports import Applied, Describe, Permanent, Temporary
 from bayplan.wire.errors import Malformed
 from bayplan.workloads import KINDS as JOB_KINDS
@@ -44,6 +45,10 @@ REDISCOVER_S = 10  # how soon a new custom resource is noticed
 SYNC_S = 60
 PATIENCE_S = 60  # people are told a new wording at most this often; other components have as long to do their work
 CYCLES_ROUNDS = 4  # rounds of controllers before a decision; what they cause arrives by the watches
+
+CLUSTER_QUEUES = "clusterqueues.kueue.x-k8s.io"
+KUEUE_WAS_HERE = b'"kueue.x-k8s.io/resource-in-use"'
+"""The finalizer that Kueue's manager, and nobody else, puts on every ClusterQueue."""
 
 _LOCAL_WORKLOADS = Served("kueue.x-k8s.io", "v1beta2", "Workload", "workloads", True)
 
@@ -87,6 +92,7 @@ class KubernetesCluster:
         self._discovered_s = -REDISCOVER_S * 2.0
         self._told: dict[str, Malformed] = {}
         self._frozen = False
+        self._kueue = ""
         self._seen: tuple[Snapshot, Snapshot] | None = None
 
     # --- the port ------------------------------------------------------------------------------------------------
@@ -144,7 +150,10 @@ class KubernetesCluster:
                 time.sleep(0.05)
 
     def keep_up(self) -> None:
-        """Follows the cluster without touching it: what a replica that does not lead does. Raises Temporary."""
+        """Follows the cluster without touching it: what a replica that does not lead does.
+
+        Raises Temporary, Permanent.
+        """
         self._connect()
         self._follow()
 
@@ -231,6 +240,7 @@ class KubernetesCluster:
         for resource, kind in self._followed.items():
             for record in self.cache.rows(resource)[0]:
                 fresh.put(kind, _key(record.namespace, record.name), record.raw, str(record.version))
+                self._look_for_kueue(record)
         self._mirror = self._carrier.mirror = fresh
 
     # --- the mirror ----------------------------------------------------------------------------------------------
@@ -239,6 +249,11 @@ class KubernetesCluster:
         latest = {change.record.key: change for change in self._cursor.poll()}  # what it was in between does not matter
         for change in latest.values():
             self._take(change)
+        if self._kueue:
+            raise Permanent(
+                f"a Kueue admits jobs here (ClusterQueue {self._kueue} carries its finalizer): run with --queues=kueue "
+                "beside it, or remove the finalizer kueue.x-k8s.io/resource-in-use where it is gone"
+            )
         self._tell_problems()
 
     def _take(self, change: Change) -> None:
@@ -248,6 +263,7 @@ class KubernetesCluster:
             self._mirror.drop(kind, key, str(change.version))
         else:
             self._mirror.put(kind, key, record.raw, str(change.version))
+            self._look_for_kueue(record)
 
     def _tell_problems(self) -> None:
         """A Warning on every object that cannot be read and is therefore left out."""
@@ -266,6 +282,10 @@ class KubernetesCluster:
                 events.record(self.objects, about, "Malformed", str(error), int(self._now()), warning=True)
 
     # --- beside Kueue --------------------------------------------------------------------------------------------
+
+    def _look_for_kueue(self, record: Record) -> None:
+        if self._queues == "bayplan" and record.resource == CLUSTER_QUEUES and KUEUE_WAS_HERE in record.raw:
+            self._kueue = record.name
 
     def _own_controllers(self) -> tuple[Controller[Objects], ...]:
         ours = pod_controller(self._whose), consumers(left_behind, PATIENCE_S)

@@ -59,6 +59,10 @@ class NodeGroup(_Part, frozen=True):
         model = self.model
         return 0 if model is None else model.per_node if self.gpus is None else self.gpus
 
+    def node(self, index: int) -> str:
+        """The name of one of its nodes."""
+        return f"{self.name}-{index:03d}"
+
     @property
     def units(self) -> int:
         """What quota counts: GPUs, or nodes where there are none."""
@@ -100,6 +104,14 @@ class Work(_Part, frozen=True):
     first: int = 0
 
 
+class Failure(_Part, frozen=True):
+    """A node that is gone for some `seconds`. Only `bayplan simulate` plays it."""
+
+    node: str
+    at_seconds: int
+    seconds: int
+
+
 class Fleet(_Part, frozen=True):
     """The whole file. `priorities` are WorkloadPriorityClasses; `objects` are Kubernetes objects, taken as they are."""
 
@@ -111,6 +123,7 @@ class Fleet(_Part, frozen=True):
     teams: tuple[Team, ...] = ()
     priorities: dict[str, int] = {}
     work: tuple[Work, ...] = ()
+    outages: tuple[Failure, ...] = ()
     objects: tuple[dict[str, Any], ...] = ()
     seed: int = 1
 
@@ -160,6 +173,12 @@ def _check(fleet: Fleet) -> None:
         _check_range(f"teams[{i}].weight", team.weight, 1, 1000)
     for i, work in enumerate(fleet.work):
         _check_work(work, fleet, f"work[{i}]")
+    names = {g.node(i) for g in fleet.nodes for i in range(g.count)} if fleet.outages else set()
+    for i, outage in enumerate(fleet.outages):
+        if outage.node not in names:
+            raise Malformed(f"outages[{i}].node", f"expected a node as {min(names)}, got '{outage.node}'")
+        _check_range(f"outages[{i}].atSeconds", outage.at_seconds, 0, 10**9)
+        _check_range(f"outages[{i}].seconds", outage.seconds, 1, 10**9)
     for i, obj in enumerate(fleet.objects):
         if not obj.get("apiVersion") or not obj.get("kind"):
             raise Malformed(f"objects[{i}]", "expected a Kubernetes object with apiVersion and kind")

@@ -61,13 +61,9 @@ def snapshot_of(objects: list[Json]) -> Snapshot:
     return Snapshot(**fields | {"slices": tuple(fields["slices"]), "taint_rules": tuple(fields["taint_rules"])})
 
 
-def node_name(group: NodeGroup, index: int) -> str:
-    return f"{group.name}-{index:03d}"
-
-
 def node_objects(group: NodeGroup, index: int) -> Iterator[Json]:
     """The Node and its ResourceSlices."""
-    name, model = node_name(group, index), group.model
+    name, model = group.node(index), group.model
     rack = index // group.rack_size
     block = rack // group.racks_per_block
     amounts = {"cpu": str(group.cpu), "memory": str(group.memory), "pods": str(group.pods)}

@@ -44,7 +44,7 @@ class Result(Value, frozen=True):
     the queue drains) and `stranded` the part of free ones that the next job could not use, averaged over samples of the
     same time; both in percent. `cards` and `nodes` are GPUs and nodes with any work on them, averaged over the samples.
     `wait` is from arrival to the last start, `completion` from arrival to the end. `lost_gpu_hours` is work thrown away
-    by evictions, `waste` percent of what was held and not needed.
+    by evictions and by the nodes that failed under `interrupted` jobs, `waste` percent of what was held and not needed.
     """
 
     scenario: str
@@ -67,3 +67,4 @@ class Result(Value, frozen=True):
     wait: Spread
     completion: Spread
     queues: tuple[QueueResult, ...] = ()
+    interrupted: int = 0

@@ -9,7 +9,7 @@ from bayplan.clusters.simulator import openb, philly
 from bayplan.clusters.simulator.fleetfile import Fleet, parse_fleet
 from bayplan.clusters.simulator.objects import fleet_objects, snapshot_of
 from bayplan.clusters.simulator.stream import Arrival, arrivals
-from bayplan.clusters.simulator.world import Job, Scenario
+from bayplan.clusters.simulator.world import Job, Outage, Scenario
 from bayplan.wire.errors import Malformed
 
 HOURS = 8
@@ -31,7 +31,8 @@ def read_scenario(path: Path, hours: int = HOURS) -> Scenario:
 def of_fleet(fleet: Fleet, hours: int = HOURS) -> Scenario:
     """The fleet with the work that arrives in its first `hours`."""
     jobs = tuple(_job(a) for a in takewhile(lambda a: a.at_s < 3600 * hours, arrivals(fleet)))
-    return Scenario(fleet.metadata.name, snapshot_of(fleet_objects(fleet)), jobs)
+    outages = tuple(Outage(o.at_seconds, o.node, o.seconds) for o in fleet.outages)
+    return Scenario(fleet.metadata.name, snapshot_of(fleet_objects(fleet)), jobs, outages)
 
 
 def _job(arrival: Arrival) -> Job:

@@ -1,9 +1,9 @@
 """A cluster in virtual time: jobs arrive, `decide` places them, they run and end.
 
-The clock jumps from event to event; all events of one second happen before the decision of that second: ends, then
-arrivals. A decision is asked for only when something happened, at most every `cycle_s` seconds, and carried out on the
-snapshot with the same what-ifs everything else uses (`placing`, `without`), so that nothing here can place differently
-from the live loop. An evicted job starts again from the beginning.
+The clock jumps from event to event; all events of one second happen before the decision of that second: ends, nodes
+that go and come, arrivals. A decision is asked for only when something happened, at most every `cycle_s` seconds, and
+carried out on the snapshot with the same what-ifs everything else uses (`placing`, `without`), so that nothing here can
+place differently from the live loop. A job that is evicted, or loses a node under it, starts again from the beginning.
 """
 
 from __future__ import annotations
@@ -42,12 +42,21 @@ class Job(NamedTuple):
     used_gpu_bytes: int = 0
 
 
+class Outage(NamedTuple):
+    """A node that is gone, with its devices, from `at_s` for `seconds`."""
+
+    at_s: int
+    node: str
+    seconds: int
+
+
 class Scenario(NamedTuple):
-    """A cluster, and the jobs that come to it in order of arrival."""
+    """A cluster, the jobs that come to it in order of arrival, and what of it fails."""
 
     name: str
     cluster: Snapshot
     jobs: tuple[Job, ...]
+    outages: tuple[Outage, ...] = ()
 
 
 class Progress(NamedTuple):
@@ -61,11 +70,12 @@ class Progress(NamedTuple):
 
 class _Kind(IntEnum):
     END = 0
-    ARRIVAL = 1
+    OUTAGE = 1
+    ARRIVAL = 2
 
 
 class _Event(NamedTuple):
-    """`key` is the workload; `serial` makes ties total, and tells an end from one that an eviction made void."""
+    """`key` is the workload, or the node; `serial` makes ties total, and tells an end from one that was made void."""
 
     at_s: int
     kind: _Kind
@@ -108,6 +118,10 @@ class World:
         self._meter = Meter(scenario.cluster)
         self._mix = [j.workload for j in scenario.jobs[:MIX_JOBS_MAX]]
         self._events = [_Event(j.at_s, _Kind.ARRIVAL, i, j.workload.key) for i, j in enumerate(scenario.jobs)]
+        for outage in scenario.outages:
+            assert outage.node in scenario.cluster.nodes, outage
+            for at_s in (outage.at_s, outage.at_s + outage.seconds):
+                self._events.append(_Event(at_s, _Kind.OUTAGE, len(self._events), outage.node))
         heapq.heapify(self._events)
         self._serial = len(self._events)
         self._running: dict[str, _Run] = {}
@@ -130,7 +144,8 @@ class World:
     def _next_s(self) -> int | None:
         """The next second in which something happens: an event, or a decision that had to wait for its cycle."""
         due = self._decided_s + self._cycle_s if self._asks_for_decision else None
-        event = self._events[0].at_s if self._events else None
+        is_over = not self.snapshot.workloads and self._tally.arrived == len(self._jobs)
+        event = self._events[0].at_s if self._events and not is_over else None
         return event if due is None else due if event is None else min(due, event)
 
     @property
@@ -143,6 +158,8 @@ class World:
             event = heapq.heappop(self._events)
             if event.kind is _Kind.ARRIVAL:
                 self._arrive(event.key)
+            elif event.kind is _Kind.OUTAGE:
+                self._fail()
             else:
                 self._end(event)
         if self._asks_for_decision and at_s >= self._decided_s + self._cycle_s:
@@ -172,6 +189,18 @@ class World:
         self._tally.finish(job, run, self.now_s)
         self._dirty = True
 
+    def _fail(self) -> None:
+        """The nodes there are now, and the jobs of those that have gone wait again."""
+        whole = self._scenario.cluster
+        gone = {o.node for o in self._scenario.outages if o.at_s <= self.now_s < o.at_s + o.seconds}
+        for key in {p.workload: None for p in self.snapshot.pods.values() if p.node in gone}:
+            self._tally.interrupted += self._stop(key)
+        self.snapshot = self.snapshot.replace(
+            nodes={k: n for k, n in whole.nodes.items() if k not in gone},
+            slices=tuple(s for s in whole.slices if s.spec.node_name not in gone),
+        )
+        self._dirty = True
+
     def _settle(self) -> None:
         """Decides until nothing is evicted any more; everything takes effect in this second."""
         for _ in range(SETTLE_MAX):
@@ -180,7 +209,7 @@ class World:
             self._tally.cycles += 1
             for decision in plan.decisions:
                 if isinstance(decision, Evict):
-                    self._evict(decision)
+                    self._tally.evictions += self._stop(decision.workload)
                 elif isinstance(decision, Place):
                     self._place(decision)
             self.snapshot = self.snapshot.told(plan)
@@ -203,13 +232,15 @@ class World:
         ends_s = self.now_s + max(1, job.runtime_s)
         heapq.heappush(self._events, _Event(ends_s, _Kind.END, self._serial, place.workload))
 
-    def _evict(self, decision: Evict) -> None:
-        run = self._running.pop(decision.workload, None)
+    def _stop(self, key: str) -> bool:
+        """Ends a job that runs, to wait again from the beginning; whether it ran."""
+        run = self._running.pop(key, None)
         if run is None:
-            return
-        workload = msgspec.structs.replace(self.snapshot.workloads[decision.workload], admission=None)
-        self.snapshot = self.snapshot.without(decision.workload).with_workload(workload)
-        self._tally.evict(run, self.now_s)
+            return False
+        workload = msgspec.structs.replace(self.snapshot.workloads[key], admission=None)
+        self.snapshot = self.snapshot.without(key).with_workload(workload)
+        self._tally.lose(run, self.now_s)
+        return True
 
 
 class _Tally:
@@ -217,7 +248,7 @@ class _Tally:
 
     def __init__(self, capacity_milli: int) -> None:
         self.capacity_milli = capacity_milli
-        self.arrived = self.cycles = self.evictions = 0
+        self.arrived = self.cycles = self.evictions = self.interrupted = 0
         self.completions: list[tuple[str, int, int, int]] = []
         self._held: dict[str, int] = {}
         self._needed: dict[str, int] = {}
@@ -235,8 +266,7 @@ class _Tally:
         self._worked += worked
         self.completions.append((job.workload.namespace, run.started_s - job.at_s, now_s - job.at_s, worked))
 
-    def evict(self, run: _Run, now_s: int) -> None:
-        self.evictions += 1
+    def lose(self, run: _Run, now_s: int) -> None:
         self._lost += run.held_milli * (now_s - run.started_s)
 
     def result(self, scenario: str, policy: str, ended_s: int, running: int) -> Result:
@@ -258,6 +288,7 @@ class _Tally:
             gpu_hours=_hours(self._worked),
             lost_gpu_hours=_hours(self._lost),
             evictions=self.evictions,
+            interrupted=self.interrupted,
             cycles=self.cycles,
             wait=Spread.of([wait for _, wait, _, _ in self.completions]),
             completion=Spread.of([whole for _, _, whole, _ in self.completions]),
