@@ -22,6 +22,7 @@ from bayplan.core.stock import Mix, stock_of
 from bayplan.core.worth import Worths
 
 Score: TypeAlias = Callable[[int, int, Option], int]
+Loss: TypeAlias = Callable[[int], int]
 
 SCORE_MAX = 100
 WHOLE = 1000
@@ -53,6 +54,17 @@ def stranding(book: Book, mix: Mix, worths: Worths | None = None) -> Score:
         return 2 * _graded(gain - price - (taken - least) - beyond) + (book.view(before).pods > 0)
 
     return score
+
+
+def lost(book: Book, mix: Mix) -> Loss:
+    """What `stranding` weighs of a node state, to the last thousandth: ways on one node differ by less than a grade."""
+    stock = stock_of(book, mix)
+
+    def loss(sig: int) -> int:
+        known = stock.loss(sig)
+        return NEXT * known.next + FILL * known.filled
+
+    return loss
 
 
 NEXT, FILL = 9, 1  # on openb, a tenth of `filled` beats `next` alone by 0.1 to 0.4 points; more of it gains less
@@ -200,3 +212,6 @@ SCORES: dict[str, Callable[[Book, Mix], Score]] = {
 }
 PRICED_SCORES: dict[str, Callable[[Book, Mix, Worths], Score]] = {"stranding": stranding}
 """Those that heed prices, where the policy carries any."""
+
+LOSSES: dict[str, Callable[[Book, Mix], Loss]] = {"stranding": lost}
+"""Those that are finer than their grades. The baselines are compared as they were published."""

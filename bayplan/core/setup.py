@@ -15,9 +15,9 @@ from bayplan.core.book import Book, ask_of
 from bayplan.core.fleet import Fleet, Occupancy, ranks
 from bayplan.core.history import QUEUED
 from bayplan.core.needs import terms_of
-from bayplan.core.place import Loss, Placer
-from bayplan.core.score import FILL, NEXT, PRICED_SCORES, SCORES, Score
-from bayplan.core.stock import Mix, Stock
+from bayplan.core.place import Placer
+from bayplan.core.score import LOSSES, PRICED_SCORES, SCORES, Score
+from bayplan.core.stock import Mix
 from bayplan.core.topology import Forest
 from bayplan.core.worth import Worths
 from bayplan.model.policy import Policy
@@ -68,7 +68,8 @@ def placer_for(
             shape = site.book.shape(pod_set.template, terms)
             weights[shape] = weights.get(shape, 0) + weight * pod_set.count
     mix = tuple((weight, shape) for shape, weight in sorted(weights.items()))
-    score, loss = _score(snapshot, policy, site.book, mix), _loss(policy, site.book, mix)
+    score = _score(snapshot, policy, site.book, mix)
+    loss = LOSSES[policy.score](site.book, mix) if policy.score in LOSSES else None
     return Placer(Fleet(site.occupancy, site.rank), site.forest, score, mix, loss)
 
 
@@ -77,19 +78,6 @@ def _score(snapshot: Snapshot, policy: Policy, book: Book, mix: Mix) -> Score:
     if policy.prices is not None and policy.score in PRICED_SCORES:
         return PRICED_SCORES[policy.score](book, mix, Worths(book, snapshot.nodes, policy.prices))
     return plain(book, mix)
-
-
-def _loss(policy: Policy, book: Book, mix: Mix) -> Loss | None:
-    """What our own score weighs, to the last thousandth. The baselines are compared as they were published."""
-    if policy.score != "stranding":
-        return None
-    stock = Stock(book, mix)
-
-    def loss(sig: int) -> int:
-        lost = stock.loss(sig)
-        return NEXT * lost.next + FILL * lost.filled
-
-    return loss
 
 
 def named(known: Mapping[str, T], what: str, name: str) -> T:

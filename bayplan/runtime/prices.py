@@ -13,6 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from bayplan.core.book import Book
+from bayplan.core.history import recent
+from bayplan.core.place import Placer
 from bayplan.core.setup import placer_for
 from bayplan.core.stock import merged
 from bayplan.model.policy import Policy
@@ -44,7 +46,8 @@ class Pricer:
         if self._prices is None or now_s >= self._due_s:
             self._due_s = now_s + PERIOD_S
             likely = [w for w in snapshot.workloads.values() if w.admission is None]
-            self._prices, _, self._known = market(snapshot, policy, likely, self._known)
+            ran = recent((w for w in snapshot.workloads.values() if w.admission), policy.half_life_s, now_s)
+            self._prices, _, self._known = market(snapshot, policy, likely, self._known, ran)
         return msgspec.structs.replace(policy, prices=self._prices)
 
 
@@ -59,24 +62,28 @@ class Market(NamedTuple):
     patterns: Patterns
 
 
-def market(snapshot: Snapshot, policy: Policy, likely: Sequence[Workload], known: Patterns = ()) -> Market:
-    """The market of what is free in the snapshot, for work like the `likely`: as much as there is room for, and a bit.
+def market(
+    snapshot: Snapshot,
+    policy: Policy,
+    likely: Sequence[Workload],
+    known: Patterns = (),
+    ran: Sequence[tuple[int, Workload]] = (),
+) -> Market:
+    """The market of what is free in the snapshot, for work like the `likely` and what `ran` of late, by its weight: as
+    much as there is room for, and a bit.
 
     With less demand than room what is left over would be worth nothing; with much more the market would dream of
     refusing whatever is awkward. Raises ImportError, in one line, without the `solver` extra.
     """
-    return _market(snapshot, policy, likely, known, filling=True)
+    return _market(placer_for(snapshot, policy, likely, ran=ran), known, filling=True)
 
 
 def bound_milli(snapshot: Snapshot, policy: Policy, coming: Sequence[Workload]) -> float:
     """How much of this very work could be served at most, in thousandths of a GPU. Raises ImportError like market."""
-    return _market(snapshot, policy, coming, (), filling=False).served_milli
+    return _market(placer_for(snapshot, policy, coming), (), filling=False).served_milli
 
 
-def _market(
-    snapshot: Snapshot, policy: Policy, coming: Sequence[Workload], known: Patterns, *, filling: bool
-) -> Market:
-    placer = placer_for(snapshot, policy, coming)
+def _market(placer: Placer, known: Patterns, *, filling: bool) -> Market:
     book, sigs = placer.book, placer.fleet.sigs
     samples = {book.node_class_of(sig): name for name, sig in sorted(sigs.items(), reverse=True) if sig >= 0}
     classes = tuple(cls for cls in sorted(samples) if book.kind(book.empty_of(cls)))
