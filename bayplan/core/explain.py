@@ -244,7 +244,8 @@ def says(reason: AnyReason) -> str:
                 f"{reason.resource} ({reason.flavor}): at most {_milli(reason.max_milli, reason.resource)}"
             )
         case WaitingForPreemptedWorkloads():
-            return "waits for " + _list(reason.victims) + " to leave"
+            leaving = _list(reason.victims) + " to leave" if reason.victims else "devices that are being given back"
+            return f"waits for {leaving}"
         case WaitingForHigherPriority():
             return f"queue {reason.cluster_queue} is StrictFIFO and {reason.head} is before it"
         case NoMatchingFlavor():

@@ -74,14 +74,21 @@ class Preemption:
             found.setdefault(_queue(victim), []).append(victim)
         return found
 
+    @cached_property
+    def _orphans(self) -> frozenset[str]:
+        """Claims whose pods have gone, and whose devices somebody is about to take back."""
+        living = {p.uid for p in self.snapshot.pods.values()}
+        reserved = ((k, c.status.reserved_for) for k, c in self.snapshot.claims.items() if c.status.allocation)
+        return frozenset(k for k, users in reserved if users and not any(u.uid in living for u in users))
+
     def gone(self, victims: Iterable[str]) -> None:
         """These are being ended: nobody's victims any more."""
         keys = frozenset(victims)
         self._by_queue = {q: [r for r in found if r.workload.key not in keys] for q, found in self._by_queue.items()}
 
     def when_left(self, asks: Preemptor, quotas: Quotas) -> Placement | None:
-        """Where the preemptor would stand once pods that are already terminating have gone."""
-        if not self.leaving or (asks.queue and quotas.short(asks.queue, asks.charges)):
+        """Where the preemptor would stand once what is leaving already has gone."""
+        if not (self.leaving or self._orphans) or (asks.queue and quotas.short(asks.queue, asks.charges)):
             return None
         return self._room(asks, ())
 
@@ -187,7 +194,7 @@ class Preemption:
 
     def _release(self, trial: Trial, pods: Iterable[Pod]) -> None:
         pods = tuple(pods)
-        keys = sorted({c for p in pods for _, c in p.claims} - self._kept_claims(pods))
+        keys = sorted(({c for p in pods for _, c in p.claims} - self._kept_claims(pods)) | self._orphans)
         claims = [self.snapshot.claims[k].status.allocation for k in keys if k in self.snapshot.claims]
         trial.release(pods, [a for a in claims if a is not None])
 

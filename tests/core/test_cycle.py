@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from bayplan.audit import audit
-from bayplan.core import decide
-from bayplan.model.device import ExactDeviceRequest
+from bayplan.core import decide, describe
+from bayplan.model.device import ExactDeviceRequest, ResourceClaimConsumerReference
 from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from bayplan.model.queue import ClusterQueuePreemption
 from bayplan.model.reason import TopologyPlacementFailed
@@ -156,6 +156,29 @@ def test_a_preemptor_waits_for_its_victims_and_then_starts() -> None:
     }
     gone = evicted.replace(pods={}, claims={})
     assert decided(gone)["high"] == "a"
+
+
+def test_a_preemptor_waits_for_devices_whose_pods_have_gone_and_ends_nobody_else() -> None:
+    """Pods go at once, their claims are released by a controller a little later."""
+    snapshot = cluster("a=8 b=8", "high:8!9", running="old:8@a other:8@b")
+    used = ResourceClaimConsumerReference(resource="pods", name="old-0", uid="gone")
+    claims = {
+        k: msgspec.structs.replace(c, status=msgspec.structs.replace(c.status, reserved_for=(used,)))
+        for k, c in snapshot.claims.items()
+        if k.startswith("default/old")
+    }
+    assert claims
+    left = snapshot.replace(
+        pods={k: p for k, p in snapshot.pods.items() if p.workload != "default/old"},
+        workloads={k: w for k, w in snapshot.workloads.items() if k != "default/old"},
+        claims=snapshot.claims | claims,
+    )
+    plan = decide(left, POLICY, now_s=1)
+    assert not plan.evicted()
+    (hold,) = plan.held()
+    assert describe(hold, left).endswith("waits for devices that are being given back")
+    freed = left.replace(claims={k: c for k, c in left.claims.items() if k not in claims})
+    assert decided(freed)["high"] == "a"
 
 
 def test_an_admitted_gang_gets_its_missing_pods_at_the_nodes_of_its_admission() -> None:
