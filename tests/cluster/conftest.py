@@ -42,3 +42,4 @@ def brain(plane: ControlPlane, world: World) -> Iterator[Brain]:
     with Brain(plane) as brain:
         brain.wait_ready()
         yield brain
+        print(f"--- {brain.log_path.name}\n{brain.log()[-4000:]}")  # shown where the test has failed

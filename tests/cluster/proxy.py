@@ -26,11 +26,13 @@ class FaultyProxy:
     """`share` of the writes (percent) fails: refused before (409, 429, 500), or unanswered before or after it happened.
 
     `expire` ends every open watch with 410. With `kill_after` the write of that number and all later ones are lost.
+    While it `forgets`, everything is forbidden, as by a server that has just started.
     """
 
     def __init__(self, plane: ControlPlane, *, share: int = 0, seed: int = 1, kill_after: int = 0) -> None:
         self.share, self.kill_after = share, kill_after
         self.writes = self.failed = self.expired = 0
+        self.forgets = False
         self.on_kill: threading.Event = threading.Event()
         self._random = random.Random(seed)
         self._lock = threading.Lock()
@@ -45,6 +47,8 @@ class FaultyProxy:
             def handle_any(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length) if length else None
+                if proxy.forgets:
+                    return self.refuse(403)
                 fault = proxy._fault(self.command, self.path)
                 if fault in ("409", "429", "500"):
                     return self.refuse(int(fault))
@@ -77,7 +81,7 @@ class FaultyProxy:
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
             def refuse(self, code: int) -> None:
-                reason = {409: "Conflict", 429: "TooManyRequests", 500: "InternalError"}[code]
+                reason = {403: "Forbidden", 409: "Conflict", 429: "TooManyRequests", 500: "InternalError"}[code]
                 status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code}
                 content = json.dumps(status | {"message": "injected"}).encode()
                 self.send_response(code)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bayplan.app.scheduler import LEASE, NAMESPACE
+from bayplan.clusters.kubernetes.body import REDISCOVER_S
 from tests.cluster.checks import sound
 from tests.cluster.process import Brain
 from tests.cluster.proxy import FaultyProxy
@@ -86,6 +87,23 @@ def test_the_api_server_restarts_in_the_middle(plane: ControlPlane, world: World
     plane.start("kube-apiserver")
     plane.wait_ready()
     ends_well(world, 90)
+
+
+def test_an_api_server_that_knows_nobody_yet_is_waited_for(plane: ControlPlane, world: World) -> None:
+    """Right after its start it has read no roles, and refuses everybody for a moment."""
+    proxy = FaultyProxy(plane)
+    try:
+        with Brain(plane, server=proxy.url) as brain:
+            brain.wait_ready()
+            proxy.forgets = True
+            proxy.expire()
+            work(world)
+            time.sleep(REDISCOVER_S + 2)
+            proxy.forgets = False
+            ends_well(world, 90)
+            assert brain.process is not None and brain.process.poll() is None
+    finally:
+        proxy.close()
 
 
 def test_etcd_stands_still_for_a_while(plane: ControlPlane, world: World, brain: Brain) -> None:

@@ -195,14 +195,17 @@ class KubernetesCluster:
         ]
 
     def _discover(self) -> None:
+        """Follows what is served by now; what an API server that has just started says is not believed."""
+        if self._reflectors and not self._is_up():
+            return  # the watches notice by themselves
         try:
             found = discover(self._http)
         except Unreachable as error:
             if self._reflectors:
-                return  # the watches notice by themselves
+                return
             raise Temporary(f"the API server does not answer: {error}", retry_s=1) from error
         except ApiError as error:
-            if error.status_code in (401, 403):
+            if error.status_code in (401, 403) and not self._reflectors:
                 raise Permanent(f"the API server refuses us: {error.message}") from error
             raise Temporary(f"discovery fails: {error.message}", retry_s=1) from error
         served = {s.resource: s for s in found}
@@ -214,6 +217,14 @@ class KubernetesCluster:
         # Workloads of lone pods live here even where Kueue's kinds do not.
         if self.kinds.replace(wanted if WORKLOADS in served else [*wanted, _LOCAL_WORKLOADS]):
             self._reflect()
+
+    def _is_up(self) -> bool:
+        """Whether the API server calls itself ready: until then it may know neither roles nor custom resources."""
+        try:
+            self._http.request("GET", "readyz")
+        except (ApiError, Unreachable):
+            return False
+        return True
 
     def _wanted(self, found: Sequence[Served]) -> list[Served]:
         """What is read or written: everything a Snapshot is made of, jobs, groups, and Events."""
