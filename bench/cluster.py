@@ -245,10 +245,11 @@ class Watched:
         return rss_bytes(self._pid())
 
 
-def running(plane: ControlPlane, scheduler: str) -> Watched:
+def running(plane: ControlPlane, scheduler: str, *options: str) -> Watched:
+    """`options` are Bayplan's."""
     if scheduler == "kube-scheduler":
         return _kube_scheduler(plane)
-    return _bayplan(plane)
+    return _bayplan(plane, *options)
 
 
 def _kube_scheduler(plane: ControlPlane) -> Watched:
@@ -271,8 +272,8 @@ def _kube_scheduler(plane: ControlPlane) -> Watched:
     return watched
 
 
-def _bayplan(plane: ControlPlane) -> Watched:
-    brain = Brain(plane)
+def _bayplan(plane: ControlPlane, *options: str) -> Watched:
+    brain = Brain(plane, "--no-leader-elect", *options)
     watched = Watched(brain.wait_ready, lambda: void(brain.kill()), lambda: brain.pid)
     watched.writes = lambda: sum(n for k, n in brain.metrics().items() if k.startswith("bayplan_api_writes_total"))
     return watched

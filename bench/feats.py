@@ -21,6 +21,7 @@ from tests.controlplane.run import ControlPlane
 Json = dict[str, Any]
 GATES = "GenericWorkload=true,GangScheduling=true,TopologyAwareWorkloadScheduling=true"
 RACK = "topology.bayplan.dev/rack"
+RESERVE_AFTER_S = 5  # a gang waits so long before Bayplan keeps room for it; kube-scheduler has no such thing
 SETTLE_S = 12.0  # kube-scheduler tries what it refused again at the latest after ten seconds
 
 
@@ -52,7 +53,7 @@ def play(plane: ControlPlane, scene: Scene, scheduler: str) -> str:
         world.fleet(scene.fleet)
         world.create(*(priority_class(name, value) for name, value in (("urgent", 1000), ("idle", 10))))
         world.create(*(template(f"gpu-{n}", gpus=n) for n in (1, 4, 8)), template("share", memory="12Gi"))
-        with running(plane, scheduler):
+        with running(plane, scheduler, "--reserve-after", str(RESERVE_AFTER_S)):
             return scene.play(world, "default-scheduler" if scheduler == "kube-scheduler" else scheduler)
     finally:
         clear(world)

@@ -52,7 +52,7 @@ _log = logging.getLogger("bayplan.scheduler")
 class Settings(Value, frozen=True):
     """What an administrator chooses. `listen` is HOST:PORT for health and metrics, "" for none.
 
-    `recovery_timeout_s` is the policy's; what a Kueue admits is a Kueue's to evict.
+    `recovery_timeout_s` and `reserve_after_s` are the policy's; what a Kueue admits is a Kueue's to evict.
     """
 
     namespace: str = ""
@@ -64,6 +64,7 @@ class Settings(Value, frozen=True):
     prices: bool = False
     identity: str = ""
     recovery_timeout_s: int = RECOVERY_TIMEOUT_S
+    reserve_after_s: int = 0
 
 
 class Scheduler:
@@ -71,7 +72,9 @@ class Scheduler:
         """Raises BadInput, Unreachable."""
         timeout_s = 0 if settings.queues == "kueue" else settings.recovery_timeout_s
         self.settings = settings
-        self.policy = msgspec.structs.replace(policy or Policy(), recovery_timeout_s=timeout_s)
+        self.policy = msgspec.structs.replace(
+            policy or Policy(), recovery_timeout_s=timeout_s, reserve_after_s=settings.reserve_after_s
+        )
         self._pricer = pricer() if settings.prices else None
         reached = access(kubeconfig)
         self.meter = Meter()

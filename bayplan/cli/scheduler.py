@@ -40,6 +40,12 @@ RecoveryOption = Annotated[
         "--recovery-timeout", min=0, help="Seconds after which a gang that cannot be completed is evicted; 0 = never."
     ),
 ]
+ReserveOption = Annotated[
+    int,
+    typer.Option(
+        "--reserve-after", min=0, help="Seconds of waiting after which room is kept for a workload; 0 = never."
+    ),
+]
 JournalOption = Annotated[Path | None, typer.Option("--journal", help="Write every cycle here, for `bayplan replay`.")]
 
 
@@ -51,6 +57,7 @@ def scheduler(
     queues: QueuesOption = Queues.bayplan,
     listen: ListenOption = "127.0.0.1:8080",
     recovery_timeout: RecoveryOption = RECOVERY_TIMEOUT_S,
+    reserve_after: ReserveOption = 0,
     journal: JournalOption = None,
     prices: PricesOption = False,
 ) -> None:
@@ -65,6 +72,7 @@ def scheduler(
         journal=str(journal) if journal else "",
         prices=prices,
         recovery_timeout_s=recovery_timeout,
+        reserve_after_s=reserve_after,
     )
     serving = Scheduler(kubeconfig, settings)
 

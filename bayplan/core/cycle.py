@@ -13,6 +13,7 @@ from typing import NamedTuple
 from bayplan.core import explain
 from bayplan.core.book import claims_asked
 from bayplan.core.extended import Extended, scalar_devices
+from bayplan.core.fleet import Trial
 from bayplan.core.history import recent
 from bayplan.core.idle import Blocked, blocked, deallocations
 from bayplan.core.members import assignment as assignment_of
@@ -22,6 +23,7 @@ from bayplan.core.order import ORDERS
 from bayplan.core.place import Placement
 from bayplan.core.preempt import Eviction, Preemption, Preemptor, Running
 from bayplan.core.quota import Charges, Quotas, Short, Tariff
+from bayplan.core.reservation import soonest
 from bayplan.core.setup import named, placer_for
 from bayplan.core.teams import NOBODY, Team, teams
 from bayplan.model.plan import AnyDecision, Evict, Hold, Place, Plan
@@ -34,6 +36,7 @@ from bayplan.model.reason import (
     Misconfigured,
     NoMatchingFlavor,
     OnHold,
+    RoomKept,
     Suspended,
     TopologyPlacementFailed,
     WaitingForHigherPriority,
@@ -43,6 +46,7 @@ from bayplan.model.reason import (
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Admission, Pod, Workload
 
+KEPT_MAX = 4  # workloads for which room is kept at a time: each costs a search among all that runs
 FLAVORS_MAX = 8  # flavor assignments tried per workload: Kueue allows 64 flavors a group, nobody runs that many
 
 
@@ -95,6 +99,7 @@ class Cycle:
         self.preemption = Preemption(snapshot, self.placer, running)
         self.queues = {w.key: self._cluster_queue(w) for w in ordered}
         self.heads: dict[str, str] = {}
+        self.kept: dict[str, dict[str, int]] = {}
         self.assigned: dict[str, list[Assignment] | NoMatchingFlavor] = {}
 
     # --- what there is -------------------------------------------------------------------------------------------
@@ -265,6 +270,7 @@ class Cycle:
                 return
             reasons.append(_no_quota(queue, short))
         if not self._preempted(workload, queue, assignments):
+            reasons = self._yields(assignments) or [*reasons, *self._keep(workload, queue, assignments)]
             self._block(workload, queue)
             self._hold(workload, *sorted(dict.fromkeys(reasons), key=explain.prospect))
 
@@ -397,6 +403,34 @@ class Cycle:
         """A StrictFIFO queue does not pass its head."""
         if queue and self.snapshot.cluster_queues[queue].spec.queueing_strategy == "StrictFIFO":
             self.heads.setdefault(queue, workload.key)
+
+    def _keep(self, workload: Workload, queue: str, assignments: list[Assignment]) -> list[AnyReason]:
+        """Keeps room for one that has waited too long, or makes its queue strict where quota is what it lacks."""
+        waited_s = self.now_s - workload.created_s
+        if not self.policy.reserve_after_s or waited_s < self.policy.reserve_after_s or len(self.kept) == KEPT_MAX:
+            return []
+        for assignment in assignments:
+            asks = Preemptor(workload, queue, assignment.wanted.needs, assignment.charges)
+            short = self.quotas.short(queue, assignment.charges) if queue else None
+            found = None if short is not None and short.requested > short.potential else soonest(self.preemption, asks)
+            if found is not None and short is not None:
+                self.heads.setdefault(queue, workload.key)
+                return []
+            if found is not None:
+                nodes = {p.node for group in found.puts for p in group}
+                self.kept[workload.key] = {n: self.placer.fleet.sigs[n] for n in nodes}
+                self.placer.fleet.close(nodes)
+                return [RoomKept(len(nodes), found.domain)]
+        return []
+
+    def _yields(self, assignments: list[Assignment]) -> list[AnyReason]:
+        """Who has the room where this one would start if none were kept."""
+        for head, sigs in self.kept.items():
+            trial = Trial(self.placer.fleet)
+            trial.sigs.update(sigs)
+            if any(self.placer.fit(a.wanted.needs, trial) is not None for a in assignments):
+                return [WaitingForHigherPriority(head, "")]
+        return []
 
     def _hold(self, workload: Workload, *reasons: AnyReason) -> None:
         self.decisions.append(Hold(workload.key, reasons=reasons, resource_version=workload.resource_version))

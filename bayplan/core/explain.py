@@ -28,6 +28,7 @@ from bayplan.model.reason import (
     NoMatchingFlavor,
     OnHold,
     PendingEvaluation,
+    RoomKept,
     Suspended,
     TopologyPlacementFailed,
     WaitingForDevices,
@@ -47,6 +48,7 @@ _PROSPECTS: tuple[type, ...] = (
     TopologyPlacementFailed,
     WaitingForQuota,
     WaitingForHigherPriority,
+    RoomKept,
     PendingEvaluation,
     OnHold,
     AuditFailed,
@@ -247,7 +249,12 @@ def says(reason: AnyReason) -> str:
             leaving = _list(reason.victims) + " to leave" if reason.victims else "devices that are being given back"
             return f"waits for {leaving}"
         case WaitingForHigherPriority():
-            return f"queue {reason.cluster_queue} is StrictFIFO and {reason.head} is before it"
+            if not reason.cluster_queue:
+                return f"{reason.head} has waited too long: where there is room, it is kept for that one"
+            return f"{reason.head} is before it, and nobody may pass it in queue {reason.cluster_queue}"
+        case RoomKept():
+            where = f"of {reason.domain} " if reason.domain else ""
+            return f"has waited too long: {reason.nodes} nodes {where}are kept for it until those that run there end"
         case NoMatchingFlavor():
             offered = ", ".join(reason.flavors) or "none"
             return f"no flavor of queue {reason.cluster_queue} ({offered}) suits pod set {reason.pod_set}"

@@ -62,7 +62,7 @@ class Preemption:
         self.snapshot, self.placer = snapshot, placer
         leaving = [(key, p) for key, p in snapshot.pods.items() if p.terminating and p.node]
         self.leaving = tuple(p for _, p in sorted(leaving, key=lambda each: each[0]))
-        self._running = tuple(running)
+        self.running = tuple(running)
         # A cycle only fills up, so what no set of victims helped once, none will help for an equal one.
         self._hopeless: set[tuple[object, ...]] = set()
 
@@ -70,7 +70,7 @@ class Preemption:
     def _by_queue(self) -> dict[str, list[Running]]:
         """Cheapest first."""
         found: dict[str, list[Running]] = {}
-        for victim in sorted(self._running, key=lambda r: r.cost):
+        for victim in sorted(self.running, key=lambda r: r.cost):
             found.setdefault(_queue(victim), []).append(victim)
         return found
 
@@ -90,7 +90,7 @@ class Preemption:
         """Where the preemptor would stand once what is leaving already has gone."""
         if not (self.leaving or self._orphans) or (asks.queue and quotas.short(asks.queue, asks.charges)):
             return None
-        return self._room(asks, ())
+        return self.room(asks, ())
 
     def find(self, asks: Preemptor, quotas: Quotas) -> Eviction | None:
         """The cheapest victims that let the preemptor start, or None when no set would."""
@@ -99,7 +99,7 @@ class Preemption:
             return None
         reasons = self._in_the_way(asks, self._allowed(asks, quotas), quotas)
         allowed = [r for r, _ in reasons.values()]
-        if not allowed or self._room(asks, allowed) is None:
+        if not allowed or self.room(asks, allowed) is None:
             self._hopeless.add(shape)
             return None
         best: tuple[tuple[object, ...], list[Running], Placement] | None = None
@@ -172,9 +172,9 @@ class Preemption:
                 quotas = quotas.removing((queue, victim.charges))
         if asks.queue and quotas.short(asks.queue, asks.charges):
             return None
-        return self._room(asks, victims)
+        return self.room(asks, victims)
 
-    def _room(self, asks: Preemptor, victims: Sequence[Running]) -> Placement | None:
+    def room(self, asks: Preemptor, victims: Sequence[Running]) -> Placement | None:
         """Where the preemptor fits once these have left, quota aside."""
         trial = Trial(self.placer.fleet)
         self._release(trial, (*self.leaving, *(p for v in victims for p in v.pods)))
@@ -217,7 +217,7 @@ class Preemption:
         self, asks: Preemptor, allowed: Sequence[Running], quotas: Quotas
     ) -> tuple[list[Running], Placement] | None:
         """The shortest sufficient prefix of the cheapest, without those that turn out not to be needed."""
-        size = _least(len(allowed), lambda n: self._try(asks, allowed[:n], quotas) is not None)
+        size = least(len(allowed), lambda n: self._try(asks, allowed[:n], quotas) is not None)
         if size is None:
             return None
         chosen = list(allowed[:size])
@@ -284,7 +284,7 @@ def _cost(victims: Sequence[Running]) -> tuple[object, ...]:
     )
 
 
-def _least(most: int, works: Callable[[int], bool]) -> int | None:
+def least(most: int, works: Callable[[int], bool]) -> int | None:
     """The smallest n in 0…most for which `works(n)`, which holds from some n on; None when not even `most` does."""
     if not works(most):
         return None

@@ -27,7 +27,8 @@ class Policy(Value, frozen=True):
 
     `recovery_timeout_s` is for how long an admitted gang may lack pods that cannot be placed before it is evicted whole
     (Kueue's waitForPodsReady.recoveryTimeout; 0 = for ever), `binding_timeout_s` for how long a pod waits for the
-    binding conditions of its devices before other devices are sought (KEP-5007).
+    binding conditions of its devices before other devices are sought (KEP-5007). `reserve_after_s` is for how long a
+    workload may wait before room is kept for it and nobody later in the order overtakes it there; 0 = for ever.
     """
 
     order: str = "priority"
@@ -40,6 +41,7 @@ class Policy(Value, frozen=True):
     half_life_s: int = 86_400
     recovery_timeout_s: int = 300
     binding_timeout_s: int = 600
+    reserve_after_s: int = 0
     features: tuple[str, ...] = (
         "DRAAdminAccess",
         "DRAConsumableCapacity",

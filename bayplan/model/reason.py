@@ -108,10 +108,20 @@ class WaitingForPreemptedWorkloads(Reason, frozen=True, tag="WaitingForPreempted
 
 
 class WaitingForHigherPriority(Reason, frozen=True, tag="WaitingForHigherPriority"):
-    """A StrictFIFO queue's head waits before it."""
+    """Nobody may pass `head`: the head of its StrictFIFO queue, or one that has waited for too long.
+
+    `cluster_queue` is empty where room is kept for the head, on nodes that would do.
+    """
 
     head: str
     cluster_queue: str
+
+
+class RoomKept(Reason, frozen=True, tag="RoomKept"):
+    """It has waited for longer than it should: nobody later in the order starts on these `nodes` of `domain` now."""
+
+    nodes: int
+    domain: str = ""
 
 
 class WaitingForDevices(Reason, frozen=True, tag="WaitingForDevices"):
@@ -158,6 +168,7 @@ AnyReason = (
     | DevicesNotFound
     | WaitingForPreemptedWorkloads
     | WaitingForHigherPriority
+    | RoomKept
     | WaitingForDevices
     | DeviceBindingFailed
     | OnHold

@@ -1,0 +1,82 @@
+"""Room is kept for whoever has waited too long, and only for those."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from bayplan.audit import audit
+from bayplan.core import decide
+from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
+from tests.core.scenes import POLICY, in_words
+from tests.make import cluster
+
+change = msgspec.structs.replace
+PATIENT = change(POLICY, reserve_after_s=600)
+
+
+def words(world: Snapshot, policy: Policy = PATIENT, *, now_s: int = 5000) -> dict[str, str]:
+    plan = decide(world, policy, now_s=now_s)
+    assert [str(f) for f in audit(world, policy, plan)] == []
+    return in_words(plan)
+
+
+def overtaken(policy: Policy, *, seconds: int = 40) -> int | None:
+    """When a gang for both nodes starts while every second the oldest pod ends and a new one comes; None: never."""
+    world = cluster("a=2 b=2", "gang:2x2", running="p0:1@a p1:1@a p2:1@b p3:1@b")
+    for second in range(seconds):
+        now_s = 1000 + second
+        newcomer = cluster("a=2", f"late{second}:1").workloads[f"default/late{second}"]
+        world = world.with_workload(change(newcomer, created_s=now_s))
+        plan = decide(world, policy, now_s=now_s)
+        world = world.carried_out(plan, now_s=now_s)
+        if world.workloads["default/gang"].admission is not None:
+            return second
+        started = [w for w in world.workloads.values() if w.admission]
+        if started:
+            world = world.without(min(started, key=lambda w: (w.admission.admitted_s, w.key)).key)  # type: ignore[union-attr]
+    return None
+
+
+def test_a_gang_for_the_whole_cluster_does_not_starve_behind_single_pods() -> None:
+    assert overtaken(POLICY) is None
+    started = overtaken(change(POLICY, reserve_after_s=5))
+    assert started is not None and started <= 5 + 4
+
+
+def test_room_is_kept_only_after_the_time() -> None:
+    world = cluster("a=2 b=2", "gang:2x2 late:1", running="old:1@a")
+    assert words(world, now_s=100) == {"gang": "held: TopologyPlacementFailed", "late": "a"}
+    assert words(world) == {
+        "gang": "held: TopologyPlacementFailed RoomKept",
+        "late": "held: WaitingForHigherPriority",
+    }
+
+
+def test_who_comes_first_may_still_start_there() -> None:
+    assert words(cluster("a=2", "gang:2 high:1!9", running="old:1@a"))["high"] == "a"
+
+
+def test_room_is_kept_where_it_is_there_soonest() -> None:
+    gang = "gang:2x2 late:1"
+    assert words(cluster("a=2 b=2 c=2", gang, running="x:1%9000@a y:1%100@b z:1%100@c"))["late"] == "a"
+    assert words(cluster("a=2 b=2 c=2", gang, running="x:1%100@a y:1%9000@b z:1%100@c"))["late"] == "b"
+    assert words(cluster("a=2 b=2 c=2", gang, running="x:1%100@a y:1%100@b z:1@c"))["late"] == "c"
+
+
+def test_nothing_is_kept_for_who_could_never_start() -> None:
+    assert words(cluster("a=2", "gang:2x2 late:1"))["late"] == "a"
+
+
+def test_a_queue_lets_nobody_pass_whoever_lacks_quota_for_too_long() -> None:
+    world = cluster("a=8", "gang:3 late:1", running="q/old:2@a", queues="q=4")
+    assert words(world, now_s=100)["late"] == "a"
+    assert words(world)["late"] == "held: WaitingForHigherPriority"
+
+
+@pytest.mark.parametrize("policy", [POLICY, PATIENT])
+def test_deciding_again_changes_nothing(policy: Policy) -> None:
+    world = cluster("a=2 b=2", "gang:2x2 late:1", running="old:1@a")
+    first = decide(world, policy, now_s=5000)
+    assert decide(world, policy, now_s=5000) == first
