@@ -68,9 +68,9 @@ def test_what_is_not_listed_is_refused_in_fact(plane: ControlPlane) -> None:
 
 def test_no_write_of_a_working_scheduler_is_refused(world: World, brain: Brain) -> None:
     world.fleet("h100 1 h100-80gb")
-    world.create(template("four", gpus=4), job("low", pods=2, claim="four", priority="low"), pod("waits", claim="four"))
+    world.create(template("four", gpus=4), job("low", pods=2, claim="four", priority="low"))
     world.until_bound(2)
-    world.create(job("high", pods=2, claim="four", priority="high"))
+    world.create(pod("waits", claim="four"), job("high", pods=2, claim="four", priority="high"))
     world.eventually(lambda: [n for n in world.bound() if n.startswith("high")])
     refused = [name for name in brain.metrics() if 'code="403"' in name]
     assert refused == []
