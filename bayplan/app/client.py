@@ -32,6 +32,7 @@ _PLACES: dict[GroupKind, str] = {
     ("", "Pod"): "api/v1/pods",
     ("", "Namespace"): "api/v1/namespaces",
     ("scheduling.k8s.io", "PriorityClass"): "apis/scheduling.k8s.io/v1/priorityclasses",
+    ("scheduling.k8s.io", "PodGroup"): "apis/scheduling.k8s.io/v1beta1/podgroups",
     ("resource.k8s.io", "ResourceSlice"): f"{_DRA}/resourceslices",
     ("resource.k8s.io", "DeviceClass"): f"{_DRA}/deviceclasses",
     ("resource.k8s.io", "ResourceClaim"): f"{_DRA}/resourceclaims",
@@ -48,8 +49,11 @@ _PLACES: dict[GroupKind, str] = {
     ("trainer.kubeflow.org", "TrainingRuntime"): "apis/trainer.kubeflow.org/v1alpha1/trainingruntimes",
 }
 """Where each kind is listed."""
-_BEFORE = {f"{_DRA}/devicetaintrules": "apis/resource.k8s.io/v1beta2/devicetaintrules"}
-"""Where it is listed by a server that does not have that yet: the rules are v1 since Kubernetes 1.37."""
+_BEFORE = {
+    f"{_DRA}/devicetaintrules": "apis/resource.k8s.io/v1beta2/devicetaintrules",
+    "apis/scheduling.k8s.io/v1beta1/podgroups": "apis/scheduling.k8s.io/v1alpha2/podgroups",
+}
+"""Where it is listed by a server that does not have that yet: before Kubernetes 1.37."""
 
 
 class Client:

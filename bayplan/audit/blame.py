@@ -95,6 +95,7 @@ def _traces(snapshot: Snapshot, decision: AnyDecision) -> Iterator[Trace]:
             yield from (("claim", c) for c in decision.claims)
         case Place():
             yield from _of_placement(decision)
+            yield from (("claim", c) for c in _used(snapshot, decision))
             yield from (("holder", h) for h in _holders(snapshot, decision.cluster_queue))
 
 
@@ -108,6 +109,14 @@ def _of_placement(place: Place) -> Iterator[Trace]:
             for result in given.allocation.devices.results:
                 yield "pool", f"{result.driver}/{result.pool}"
                 yield "device", f"{result.driver}/{result.pool}/{result.device}"
+
+
+def _used(snapshot: Snapshot, place: Place) -> Iterator[str]:
+    """Claims that have their devices already and that pods of the placement use."""
+    pods = (snapshot.pods.get(p.pod) for p in place.pods)
+    yield from (key for pod in pods if pod is not None for _, key in pod.claims)
+    workload = snapshot.workloads.get(place.workload)
+    yield from (c.claim for s in workload.pod_sets for c in s.template.claims if c.claim) if workload else ()
 
 
 def _holders(snapshot: Snapshot, name: str) -> Iterator[str]:

@@ -65,9 +65,19 @@ class Served(NamedTuple):
 
 def audit_claims(after: Aftermath, pools: Pools) -> Iterator[Finding]:
     yield from _pods(after)
+    yield from _staying(after)
     judge = Judge(after, pools)
     for given in after.given:
         yield from judge.claim(given)
+
+
+def _staying(after: Aftermath) -> Iterator[Finding]:
+    """What is given now to a claim that pods use already selects their nodes, too."""
+    given = {g.claim: g.allocation for g in after.given}
+    for pod in after.pods if given else ():
+        for _, key in pod.claims if pod.node else ():
+            if key in given:
+                yield from _reach(after, pod.node, key, given[key])
 
 
 def _pods(after: Aftermath) -> Iterator[Finding]:
@@ -82,14 +92,14 @@ def _pods(after: Aftermath) -> Iterator[Finding]:
             elif allocations[label] != given.allocation:
                 yield ClaimGivenTwice(label)
             else:
-                yield from _reach(after, placed, label, given.allocation)
+                yield from _reach(after, placed.placement.node, label, given.allocation)
         for name in _needed(after, placed):
             if name not in names:
                 key = _key(placed, name)
                 if key not in allocations:
                     yield ClaimUnserved(placed.label, name)
                 else:
-                    yield from _reach(after, placed, key, allocations[key])
+                    yield from _reach(after, placed.placement.node, key, allocations[key])
 
 
 def _needed(after: Aftermath, placed: Placed) -> list[str]:
@@ -110,8 +120,8 @@ def _owns(after: Aftermath, placed: Placed, name: str, claim: str) -> bool:
     return name in _needed(after, placed) and claim == _key(placed, name)
 
 
-def _reach(after: Aftermath, placed: Placed, claim: str, allocation: AllocationResult) -> Iterator[ClaimOutOfReach]:
-    node = after.snapshot.nodes.get(placed.placement.node)
+def _reach(after: Aftermath, where: str, claim: str, allocation: AllocationResult) -> Iterator[ClaimOutOfReach]:
+    node = after.snapshot.nodes.get(where)
     selector = allocation.node_selector
     if node is not None and selector is not None and not selector.matches(node.name, node.labels):
         yield ClaimOutOfReach(claim, node.name)

@@ -26,7 +26,7 @@ from bayplan.audit.findings import (
 from bayplan.model.plan import AnyDecision, Deallocate, Evict, Hold, Place
 from bayplan.model.queue import ClusterQueue
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Workload
+from bayplan.model.workload import Pod, Workload
 
 
 def audit_plan(after: Aftermath) -> Iterator[Finding]:
@@ -130,12 +130,16 @@ def _in_use(snapshot: Snapshot, served: frozenset[str], name: str) -> str:
     claim = snapshot.claims.get(name)
     if claim is None or claim.status.allocation is None:
         return "it has no devices"
-    users = {p.uid: p for p in snapshot.pods.values()}
+    known = {p.uid: p for p in snapshot.pods.values()}
+    users = [p for p in snapshot.pods.values() if name in (key for _, key in p.claims)]
     for consumer in claim.status.reserved_for:
-        pod = users.get(consumer.uid)
-        if pod is None or not pod.workload or pod.key in served:
+        if consumer.api_group == "scheduling.k8s.io" and consumer.resource == "podgroups":
+            pods: list[Pod | None] = [*users]
+        else:
+            pods = [known.get(consumer.uid)]
+        if any(pod is None or not pod.workload or pod.key in served for pod in pods):
             return f"it is reserved for {consumer.name}"
-    bound = [p.key for p in snapshot.pods.values() if p.node and name in (key for _, key in p.claims)]
+    bound = [p.key for p in users if p.node]
     return f"{bound[0]} uses it" if bound else ""
 
 

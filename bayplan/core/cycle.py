@@ -15,7 +15,7 @@ from bayplan.core.book import claims_asked
 from bayplan.core.extended import Extended, scalar_devices
 from bayplan.core.fleet import Trial
 from bayplan.core.history import recent
-from bayplan.core.idle import Blocked, blocked, deallocations
+from bayplan.core.idle import Blocked, blocked, deallocations, left_behind
 from bayplan.core.members import assignment as assignment_of
 from bayplan.core.members import placements
 from bayplan.core.needs import Wanted, terms_of, wanted
@@ -36,6 +36,7 @@ from bayplan.model.reason import (
     Misconfigured,
     NoMatchingFlavor,
     OnHold,
+    PendingEvaluation,
     RoomKept,
     Suspended,
     TopologyPlacementFailed,
@@ -64,7 +65,8 @@ def decide(snapshot: Snapshot, policy: Policy, *, now_s: int) -> Plan:
         cycle.admit(workload)
     # 3. Every hold says who has what is missing; devices of pods that are not bound after all are freed.
     decisions = explain.with_holders(cycle.decisions, snapshot, cycle.placer.forest, cycle.charges)
-    return Plan(decisions=(*deallocations(snapshot, decisions), *decisions), revision=snapshot.revision)
+    freed = deallocations(snapshot, decisions, cycle.left)
+    return Plan(decisions=(*freed, *decisions), revision=snapshot.revision)
 
 
 class Assignment(NamedTuple):
@@ -96,7 +98,8 @@ class Cycle:
         admitted = (w for w in ordered if w.admission and not self._missing(w))
         ran = [(weight, self.extended.ways(w)[0]) for weight, w in recent(admitted, policy.half_life_s, now_s)]
         self.placer = placer_for(snapshot, policy, [ways[0] for ways in asking], others, ran)
-        self.preemption = Preemption(snapshot, self.placer, running)
+        self.left = left_behind(snapshot)
+        self.preemption = Preemption(snapshot, self.placer, running, self.left)
         self.queues = {w.key: self._cluster_queue(w) for w in ordered}
         self.heads: dict[str, str] = {}
         self.kept: dict[str, dict[str, int]] = {}
@@ -280,6 +283,8 @@ class Cycle:
             return Deactivated()
         if self.now_s < workload.requeue_at_s:
             return OnHold(workload.requeue_at_s)
+        if workload.key in self.left.values():
+            return PendingEvaluation()  # it is looked at when its claims have no devices any more
         if workload.queue_name:
             local = self.snapshot.local_queues.get(f"{workload.namespace}/{workload.queue_name}")
             if local is None:

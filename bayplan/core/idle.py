@@ -7,7 +7,8 @@ anew when its turn comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 
 from bayplan.model.device import DeviceRequestAllocationResult, ResourceClaim
 from bayplan.model.plan import AnyDecision, Deallocate, Hold, Place
@@ -25,8 +26,26 @@ def blocked(snapshot: Snapshot, pods: Iterable[Pod], *, now_s: int, timeout_s: i
     return max(found, key=_gravity, default=None)
 
 
-def deallocations(snapshot: Snapshot, decisions: Iterable[AnyDecision]) -> Iterator[Deallocate]:
-    """Frees what is allocated for unbound pods that this plan neither binds nor keeps waiting for those devices.
+def left_behind(snapshot: Snapshot) -> dict[str, str]:
+    """Claims of groups all of whose pods are gone, and the pending workload that each is for.
+
+    Such a claim outlives the pods that used it. When the gang was ended for others, its devices are for them.
+    """
+    found: dict[str, str] = {}
+    for name, workload in snapshot.workloads.items():
+        if workload.admission is None:
+            for key in (c.claim for s in workload.pod_sets for c in s.template.claims if c.claim):
+                claim = snapshot.claims.get(key)
+                if claim is not None and _serves_only(claim, {}):
+                    found.setdefault(key, name)
+    used = {k for p in snapshot.pods.values() for _, k in p.claims} if found else set()
+    return {key: name for key, name in found.items() if key not in used}
+
+
+def deallocations(
+    snapshot: Snapshot, decisions: Iterable[AnyDecision], left: Mapping[str, str]
+) -> Iterator[Deallocate]:
+    """Frees what was `left` behind, and what is allocated for pods that this plan neither binds nor keeps waiting.
 
     Only a claim all of whose consumers are such pods: one with a running pod, or a stranger's, is in use.
     """
@@ -42,11 +61,14 @@ def deallocations(snapshot: Snapshot, decisions: Iterable[AnyDecision]) -> Itera
         known = not pod.node and pod.claims and pod.workload in snapshot.workloads
         if known and key not in served and pod.workload not in awaiting:
             idle[pod.uid] = pod
+    used = cache(lambda: frozenset(k for p in snapshot.pods.values() if p.uid not in idle for _, k in p.claims))
     freed: dict[str, dict[str, None]] = {}
+    for key, name in left.items():
+        freed.setdefault(name, {})[key] = None
     for pod in idle.values():
         for _, key in pod.claims:
             claim = snapshot.claims.get(key)
-            if claim is not None and _serves_only(claim, idle):
+            if claim is not None and _serves_only(claim, idle) and not (_of_group(claim) and key in used()):
                 freed.setdefault(pod.workload, {})[key] = None
     told: set[str] = set()
     for workload, claims in sorted(freed.items()):
@@ -57,11 +79,14 @@ def deallocations(snapshot: Snapshot, decisions: Iterable[AnyDecision]) -> Itera
 
 
 def _serves_only(claim: ResourceClaim, pods: dict[str, Pod]) -> bool:
-    """Whether it is allocated and reserved, and for none but these (by uid)."""
+    """Whether it is allocated and reserved, and for none but these (by uid) and groups."""
     status = claim.status
-    return (
-        status.allocation is not None and bool(status.reserved_for) and all(r.uid in pods for r in status.reserved_for)
-    )
+    known = (r.uid in pods or r.of_group for r in status.reserved_for)
+    return status.allocation is not None and bool(status.reserved_for) and all(known)
+
+
+def _of_group(claim: ResourceClaim) -> bool:
+    return any(r.of_group for r in claim.status.reserved_for)
 
 
 def _of_claim(claim: ResourceClaim, now_s: int, timeout_s: int) -> Iterator[Blocked]:

@@ -16,10 +16,10 @@ from bayplan.core.allocate import Terms
 from bayplan.core.book import Book
 from bayplan.core.place import Need
 from bayplan.core.quota import on_flavors
-from bayplan.core.topology import HOSTNAME, Forest
+from bayplan.core.topology import Forest
 from bayplan.model.device import AllocationResult
 from bayplan.model.isolation import strongest
-from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
+from bayplan.model.node import NodeSelector
 from bayplan.model.queue import ResourceFlavor
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Pod, PodClaim, PodSet, PodTemplate, Workload
@@ -74,7 +74,8 @@ def wanted(
         template = on_flavors(pod_set.template, assigned.get(pod_set.name, {}).values(), flavors)
         mine = [p for p in pods if p.pod_set == pod_set.name]
         used = [p.node for p in mine if p.node]
-        pinned, home = _pinned(workload, pod_set, used), _home(pod_set, used, forest)
+        level = pod_set.topology.required
+        pinned, home = _pinned(workload, pod_set, used), forest.home(level, used) if level else ()
         for group in _groups(template, pod_set.count, mine, held):
             for part, follows in _by_sharing(group, heads, len(needs)):
                 count = len(part.members)
@@ -106,7 +107,7 @@ def _outstanding(
     """The claims without devices, and where the devices of the others can be reached from."""
     open_claims, near = [], []
     for claim in claims:
-        allocation = held.get(claim.claim or keys.get(claim.name, ""))
+        allocation = held.get(keys.get(claim.name) or claim.claim)
         if allocation is None:
             open_claims.append(claim)
         elif allocation.node_selector is not None:
@@ -136,23 +137,6 @@ def _by_sharing(group: _Group, heads: dict[str, int], at: int) -> list[tuple[_Gr
 
 def _with_claims(template: PodTemplate, claims: tuple[PodClaim, ...]) -> PodTemplate:
     return msgspec.structs.replace(template, claims=claims)
-
-
-def _home(pod_set: PodSet, used: Sequence[str], forest: Forest) -> tuple[NodeSelector, ...]:
-    """The one domain of a required level where those pods of the set stand that are bound already."""
-    level = pod_set.topology.required
-    if not level or not used:
-        return ()
-    tree = forest.tree(level)
-    domain = next((d for d in tree.domains(level) if any(node in d.nodes for node in used)), None)
-    if domain is None:
-        return ()
-    labels = [(key, value) for key, value in zip(tree.levels, domain.path, strict=False) if value]
-    if level == HOSTNAME:
-        host = NodeSelectorRequirement("metadata.name", "In", domain.nodes)
-        return (NodeSelector((NodeSelectorTerm(match_fields=(host,)),)),)
-    expressions = tuple(NodeSelectorRequirement(key, "In", (value,)) for key, value in labels)
-    return (NodeSelector((NodeSelectorTerm(match_expressions=expressions),)),)
 
 
 def _pinned(workload: Workload, pod_set: PodSet, used: list[str]) -> list[str]:

@@ -92,7 +92,7 @@ class Placer:
         if not trial.touched and not domain.level and not need.near:
             return self._best_of_fleet(shape)
         found: tuple[int, str, Option] | None = None
-        for node in self._within_reach(domain.nodes, need.near):
+        for node in self.within_reach(domain.nodes, need.near):
             sig = trial.sig(node)
             best = self.best_option(sig, shape) if sig >= 0 else None
             if best is not None and (found is None or best[0] > found[0]):
@@ -162,7 +162,7 @@ class Placer:
         """The need's pods on the nodes its admission chose; None when one of them cannot take its pod any more."""
         puts: list[Put] = []
         for node in need.pinned:
-            reached = node in self.fleet.sigs and any(self._within_reach((node,), need.near))
+            reached = node in self.fleet.sigs and any(self.within_reach((node,), need.near))
             sig = trial.sig(node) if reached else -1
             best = self.best_option(sig, need.shape) if sig >= 0 else None
             if best is None:
@@ -197,7 +197,7 @@ class Placer:
         book, shape = self.book, need.shape
         counts = dict.fromkeys(domain.nodes, 0) if need.near else {}
         by_sig: dict[int, int] = {}
-        for node in self._within_reach(domain.nodes, need.near):
+        for node in self.within_reach(domain.nodes, need.near):
             sig = trial.sig(node)
             count = by_sig.get(sig)
             if count is None:
@@ -205,7 +205,7 @@ class Placer:
             counts[node] = count
         return counts
 
-    def _within_reach(self, nodes: tuple[str, ...], near: tuple[NodeSelector, ...]) -> Iterable[str]:
+    def within_reach(self, nodes: tuple[str, ...], near: tuple[NodeSelector, ...]) -> Iterable[str]:
         if not near:
             return nodes
         if near not in self._reached:
@@ -244,7 +244,7 @@ class _Gang:
         step = trial.child()
         puts: dict[int, tuple[Put, ...]] = {}
         for i, need in enumerate(self.needs):
-            placed = self.placer.put_pinned(step, _following(need, puts))
+            placed = self.placer.put_pinned(step, self._following(need, puts))
             if placed is None:
                 return None
             puts[i] = placed
@@ -274,8 +274,9 @@ class _Gang:
     ) -> tuple[dict[int, tuple[Put, ...]], str, Trial] | None:
         if not order:
             return puts, "", trial
-        need = _following(self.needs[order[0]], puts)
-        for tree, domain in self._candidates(need, trial):
+        need = self._following(self.needs[order[0]], puts)
+        followers = [n for n in self.needs if order[0] in n.follows]
+        for tree, domain in self._candidates(need, followers, trial):
             self.trials += 1
             step = trial.child()
             placed = self.placer.put_all(step, domain, tree, need) if domain.nodes else None
@@ -288,7 +289,32 @@ class _Gang:
             self.failed = need, trial
         return None
 
-    def _candidates(self, need: Need, trial: Trial) -> Iterator[tuple[Tree, Domain]]:
+    def _candidates(self, need: Need, followers: list[Need], trial: Trial) -> Iterator[tuple[Tree, Domain]]:
+        for tree, domain in self._domains(need, trial):
+            if followers:
+                yield from ((tree, d) for d in self._one_by_one(domain, need, followers, trial))
+            else:
+                yield tree, domain
+
+    def _one_by_one(self, domain: Domain, need: Need, followers: list[Need], trial: Trial) -> list[Domain]:
+        """One node of each state and reach that could take the first pod: where its devices are, others have to follow.
+
+        Those that hold everybody come first, for most devices are only there where they are.
+        """
+        placer = self.placer
+        reach = placer.book.catalog.reach
+        alike: dict[tuple[int, tuple[tuple[int, int], ...]], str] = {}
+        for node in placer.within_reach(domain.nodes, need.near):
+            alike.setdefault((trial.sig(node), reach(node)), node)
+        found: list[tuple[bool, int, int, str]] = []
+        for (sig, _), node in alike.items():
+            best = placer.best_option(sig, need.shape) if sig >= 0 else None
+            if best is not None:
+                cramped = any(placer.book.count(best[1].after, f.shape) < f.pods for f in followers)
+                found.append((cramped, -best[0], placer.fleet.rank[node], node))
+        return [Domain(HOSTNAME, domain.path, (node,)) for *_, node in sorted(found)]
+
+    def _domains(self, need: Need, trial: Trial) -> Iterator[tuple[Tree, Domain]]:
         forest, asked = self.placer.forest, need.topology
         if asked.required:
             tree = forest.tree(asked.required)
@@ -308,6 +334,16 @@ class _Gang:
         fitting = sorted((s for s in sized if s[0] >= need.pods), key=lambda s: (s[0], s[1].path))
         return [d for _, d in fitting[:CANDIDATES_MAX]]
 
+    def _following(self, need: Need, puts: dict[int, tuple[Put, ...]]) -> Need:
+        """The need, confined to where the devices it shares with earlier needs can be reached, and to their domain."""
+        heads = [puts[i][0] for i in need.follows]
+        near = [a.node_selector for put in heads for a in put.allocations if a.node_selector is not None]
+        level = need.topology.required
+        for i, put in zip(need.follows, heads, strict=True):
+            if level and self.needs[i].pod_set == need.pod_set:
+                near += self.placer.forest.home(level, (put.node,))
+        return need._replace(near=(*need.near, *near)) if near else need
+
     def why(self) -> TopologyPlacementFailed:
         """The first need that found no place, in numbers."""
         assert self.failed is not None, "only a search that failed is asked why"
@@ -315,12 +351,6 @@ class _Gang:
         level = need.topology.required
         tree = self.placer.forest.tree(level) if level else self.placer.forest.default
         return explain_failure(self.placer, need, trial, tree, level)
-
-
-def _following(need: Need, puts: dict[int, tuple[Put, ...]]) -> Need:
-    """The need, confined to where the devices it shares with earlier needs can be reached."""
-    near = tuple(a.node_selector for i in need.follows for a in puts[i][0].allocations if a.node_selector is not None)
-    return need._replace(near=(*need.near, *near)) if near else need
 
 
 def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level: str) -> TopologyPlacementFailed:

@@ -58,10 +58,13 @@ class Preemptor(NamedTuple):
 class Preemption:
     """The search for victims in one cycle."""
 
-    def __init__(self, snapshot: Snapshot, placer: Placer, running: Iterable[Running]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, placer: Placer, running: Iterable[Running], left: Iterable[str] = ()
+    ) -> None:
         self.snapshot, self.placer = snapshot, placer
         leaving = [(key, p) for key, p in snapshot.pods.items() if p.terminating and p.node]
         self.leaving = tuple(p for _, p in sorted(leaving, key=lambda each: each[0]))
+        self._left = frozenset(left)
         self.running = tuple(running)
         # A cycle only fills up, so what no set of victims helped once, none will help for an equal one.
         self._hopeless: set[tuple[object, ...]] = set()
@@ -76,10 +79,14 @@ class Preemption:
 
     @cached_property
     def _orphans(self) -> frozenset[str]:
-        """Claims whose pods have gone, and whose devices somebody is about to take back."""
+        """Claims whose pods have gone, and whose devices somebody is about to take back.
+
+        A group outlives its pods: of its claims only those are that were left behind.
+        """
         living = {p.uid for p in self.snapshot.pods.values()}
         reserved = ((k, c.status.reserved_for) for k, c in self.snapshot.claims.items() if c.status.allocation)
-        return frozenset(k for k, users in reserved if users and not any(u.uid in living for u in users))
+        gone = (k for k, users in reserved if users and not any(u.uid in living or u.of_group for u in users))
+        return self._left.union(gone)
 
     def gone(self, victims: Iterable[str]) -> None:
         """These are being ended: nobody's victims any more."""

@@ -7,10 +7,10 @@ level's domains.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bayplan.model.node import Node
+from bayplan.model.node import Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from bayplan.model.policy import Policy
 from bayplan.model.queue import Topology
 
@@ -84,6 +84,19 @@ class Forest:
         """The first tree with this level; any other label key makes a tree of its own over the hosts."""
         levels = next((known for known in self._levels if level in known), (level, HOSTNAME))
         return self._tree(levels)
+
+    def home(self, level: str, nodes: Sequence[str]) -> tuple[NodeSelector, ...]:
+        """What selects the first domain of the level that one of these nodes is in; () where there is none."""
+        tree = self.tree(level)
+        domain = next((d for d in tree.domains(level) if any(node in d.nodes for node in nodes)), None)
+        if domain is None:
+            return ()
+        if level == HOSTNAME:
+            host = NodeSelectorRequirement("metadata.name", "In", domain.nodes)
+            return (NodeSelector((NodeSelectorTerm(match_fields=(host,)),)),)
+        labels = [(key, value) for key, value in zip(tree.levels, domain.path, strict=False) if value]
+        expressions = tuple(NodeSelectorRequirement(key, "In", (value,)) for key, value in labels)
+        return (NodeSelector((NodeSelectorTerm(match_expressions=expressions),)),)
 
     @property
     def default(self) -> Tree:

@@ -255,6 +255,11 @@ class ResourceClaimConsumerReference(Noun, frozen=True):
     uid: str
     api_group: str = ""
 
+    @property
+    def of_group(self) -> bool:
+        """Whether this is a PodGroup, for all of its pods (KEP-5729)."""
+        return (self.api_group, self.resource) == ("scheduling.k8s.io", "podgroups")
+
 
 class DeviceCondition(Noun, frozen=True):
     type: str

@@ -8,24 +8,28 @@ as decided is left alone, so carrying out twice equals once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan.core import says_apart
-from bayplan.model.device import AllocationResult, ResourceClaimSpec
+from bayplan.model.device import AllocationResult, ResourceClaimConsumerReference, ResourceClaimSpec
 from bayplan.model.plan import AnyDecision, Deallocate, Evict, Hold, Place, Plan, PodPlacement
 from bayplan.model.reason import AuditFailed, WaitingForDevices
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import EXTENDED_CLAIM, Pod, Workload
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import owned
-from bayplan.runtime.controllers.pods import Whose
+from bayplan.runtime.controllers.pods import POD_GROUPS, Whose
 from bayplan.runtime.mirror import Mirror
 from bayplan.runtime.objects import ApiError, Objects
 from bayplan.runtime.ports import Applied, Conflict, Describe
 from bayplan.wire import patches
 from bayplan.wire.kinds import group_kind
 from bayplan.wire.names import QUOTA_RESERVED, START, WHY
+from bayplan.wire.podgroups import pod_group
+from bayplan.wire.pods import PodObject
+from bayplan.wire.read import read
 from bayplan.wire.times import rfc3339
 
 SETTLE_S = 15  # pods of a workload that was just admitted are still being made
@@ -123,11 +127,12 @@ class Carrier:
         bound: list[str] = []
         failures: list[Exception] = []
         binds = not place.prepares
-        for placement, failure in self._store.each(lambda p: self._try_to_bind(p, seen, now_s, binds), place.pods):
-            if isinstance(failure, Exception):
-                failures.append(failure)
-            elif failure:
-                bound.append(placement.pod)
+        for turn in _turns(place, seen):
+            for placement, failure in self._store.each(lambda p: self._try_to_bind(p, seen, now_s, binds), turn):
+                if isinstance(failure, Exception):
+                    failures.append(failure)
+                elif failure:
+                    bound.append(placement.pod)
         if failures and self._store.atomic:
             raise failures[0]
         admitted = () if workload.admission else (place.workload,)
@@ -157,11 +162,14 @@ class Carrier:
             raise _Stale(f"node {placement.node} is gone")
         if pod.node == placement.node:
             return False
-        if any(not c.claim and c.spec is None for c in placement.claims) or not self._is_ready(pod):
+        obj = self._store.get("pods", pod.namespace, pod.name)
+        if any(not c.claim and c.spec is None for c in placement.claims) or not self._is_ready(pod, obj["spec"]):
             return False
         given = {c.claim or self._made(c.spec, pod): c.allocation for c in placement.claims}
+        own = ResourceClaimConsumerReference("pods", pod.name, pod.uid)
+        of_group = self._of_group(obj)
         for key in {k: None for _, k in pod.claims} | given:
-            self._reserve(key, given.get(key), pod, now_s)
+            self._reserve(key, given.get(key), of_group.get(key, own), now_s)
         if not binds:
             return False
         bound = self._store.bind(pod.namespace, pod.name, placement.node, annotations={START: rfc3339(now_s)})
@@ -169,9 +177,8 @@ class Carrier:
         events.record(self._store, bound, "Scheduled", _assigned(placement), now_s)
         return True
 
-    def _is_ready(self, pod: Pod) -> bool:
+    def _is_ready(self, pod: Pod, spec: Mapping[str, Any]) -> bool:
         """Whether all claims of a pod are made and nobody holds it back, and it is ours to bind."""
-        spec = self._store.get("pods", pod.namespace, pod.name)["spec"]
         named = [name for name, _ in pod.claims if name != EXTENDED_CLAIM]
         made = len(spec.get("resourceClaims") or ()) <= len(named)
         return made and not spec.get("schedulingGates") and self._whose.has(spec.get("schedulerName", ""))
@@ -191,7 +198,21 @@ class Carrier:
         self._store.patch("pods", pod.namespace, pod.name, patch, subresource="status")
         return f"{pod.namespace}/{name}"
 
-    def _reserve(self, key: str, allocation: AllocationResult | None, pod: Pod, now_s: int) -> None:
+    def _of_group(self, obj: dict[str, Any]) -> dict[str, ResourceClaimConsumerReference]:
+        """Which claims of a pod are those of its group, and the group (KEP-5729)."""
+        name = (obj["spec"].get("schedulingGroup") or {}).get("podGroupName")
+        if not name or not obj["spec"].get("resourceClaims"):
+            return {}
+        found = self._store.find(POD_GROUPS, obj["metadata"]["namespace"], name)
+        if found is None or not found["spec"].get("resourceClaims"):
+            return {}
+        group = pod_group(found)
+        keys = (group.claim(c) for c in read(obj, PodObject).spec.resource_claims)
+        return {key: group.consumer() for key in keys if key}
+
+    def _reserve(
+        self, key: str, allocation: AllocationResult | None, consumer: ResourceClaimConsumerReference, now_s: int
+    ) -> None:
         namespace, _, name = key.partition("/")
         claim = self._store.get(CLAIMS, namespace, name)
         if allocation is None and (claim.get("status") or {}).get("allocation") is None:
@@ -199,7 +220,7 @@ class Carrier:
         protection = patches.protect(claim) if allocation is not None else None
         if protection is not None:
             claim = self._store.patch(CLAIMS, namespace, name, protection)
-        patch = patches.allocate(claim, allocation or AllocationResult(), pod.name, pod.uid, now_s)
+        patch = patches.allocate(claim, allocation or AllocationResult(), consumer, now_s)
         if patch is not None:
             self._store.patch(CLAIMS, namespace, name, patch, subresource="status")
 
@@ -215,12 +236,12 @@ class Carrier:
 
     def _deallocate(self, decision: Deallocate, seen: Snapshot) -> None:
         """Frees devices that pods of ours were to have; a claim that somebody else has come to use is left alone."""
-        waiting = [p for p in seen.pods.values() if p.workload and p.claims and not p.node]
         for key in decision.claims:
             namespace, _, name = key.partition("/")
             claim = self._store.get(CLAIMS, namespace, name)
-            users = [p for p in waiting if any(k == key for _, k in p.claims)]
-            patch = patches.deallocate(claim, frozenset(p.uid for p in users if self._is_ours(p)))
+            users = [p for p in seen.pods.values() if any(k == key for _, k in p.claims)]
+            ours = frozenset(p.uid for p in users if p.workload and not p.node and self._is_ours(p))
+            patch = patches.deallocate(claim, ours, groups=len(ours) == len(users))
             if patch is None:
                 continue
             freed = self._store.patch(CLAIMS, namespace, name, patch, subresource="status")
@@ -296,6 +317,16 @@ class Carrier:
             self._served = {(k.group, k.kind): k.resource for k in self._store.kinds}
             self._revision = self._store.kinds.revision
         return self._served
+
+
+def _turns(place: Place, seen: Snapshot) -> tuple[list[PodPlacement], list[PodPlacement]]:
+    """Who allocates a claim that others of the gang share comes before them."""
+    pods = (seen.pods.get(p.pod) for p in place.pods)
+    users = Counter(key for pod in pods if pod is not None for _, key in pod.claims)
+    turns: tuple[list[PodPlacement], list[PodPlacement]] = [], []
+    for placement in place.pods:
+        turns[all(users[c.claim] < 2 for c in placement.claims)].append(placement)
+    return turns
 
 
 def _assigned(placement: PodPlacement) -> str:

@@ -19,6 +19,7 @@ from bayplan.wire.errors import Malformed
 from bayplan.wire.kinds import READERS
 from bayplan.wire.names import IS_GROUP_WORKLOAD
 from bayplan.wire.names import WORKLOAD as WORKLOAD_NAME
+from bayplan.wire.podgroups import Gang, pod_group
 from bayplan.wire.pods import PodObject, pod
 from bayplan.wire.read import Json, parsed, read
 from bayplan.wire.workload import Context, WorkloadObject, claims_named, workload
@@ -29,11 +30,12 @@ GroupKind = tuple[str, str]
 POD: GroupKind = ("", "Pod")
 WORKLOAD: GroupKind = ("kueue.x-k8s.io", "Workload")
 _CLAIM_TEMPLATE: GroupKind = ("resource.k8s.io", "ResourceClaimTemplate")
+_POD_GROUP: GroupKind = ("scheduling.k8s.io", "PodGroup")
 _RUNTIMES: tuple[GroupKind, ...] = (
     ("trainer.kubeflow.org", "ClusterTrainingRuntime"),
     ("trainer.kubeflow.org", "TrainingRuntime"),
 )
-KINDS: tuple[GroupKind, ...] = (*READERS, _CLAIM_TEMPLATE, WORKLOAD, POD, *_RUNTIMES)
+KINDS: tuple[GroupKind, ...] = (*READERS, _CLAIM_TEMPLATE, _POD_GROUP, WORKLOAD, POD, *_RUNTIMES)
 """Everything a mirror takes in, in the order in which a first reading is cheapest."""
 
 _TUPLES = ("slices", "taint_rules")
@@ -49,6 +51,7 @@ class Mirror:
         self._parts |= {"pods": {}, "workloads": {}}
         self._dirty: dict[str, None] = {}
         self._templates: dict[str, Any] = {}
+        self._groups = _Groups()
         self._runtimes: dict[str, Json] = {}
         self._workloads = _Workloads()
         self._pods = _Pods()
@@ -89,6 +92,7 @@ class Mirror:
             workload_priority_classes=self._parts["workload_priority_classes"],
             training_runtimes=self._runtimes,
             claims=self._parts["claims"],
+            pod_groups=self._groups.objects,
         )
 
     # --- taking in -----------------------------------------------------------------------------------------------
@@ -102,6 +106,9 @@ class Mirror:
         elif kind == _CLAIM_TEMPLATE:
             self._templates[key] = resource_claim_template(source)
             self._workloads.touch(key)
+        elif kind == _POD_GROUP:
+            if self._groups.put(key, pod_group(source)):
+                self._workloads.touch(key)
         elif kind in _RUNTIMES:
             self._runtimes[key] = parsed(source)
         else:
@@ -117,6 +124,9 @@ class Mirror:
         elif kind == _CLAIM_TEMPLATE:
             self._templates.pop(key, None)
             self._workloads.touch(key)
+        elif kind == _POD_GROUP:
+            if self._groups.drop(key):
+                self._workloads.touch(key)
         elif kind in _RUNTIMES:
             self._runtimes.pop(key, None)
         else:
@@ -131,7 +141,7 @@ class Mirror:
         if field in _OF_CONTEXT:
             self._workloads.touch_all()
         elif field == "claims":
-            self._workloads.touch(key)
+            self._touch_claim(key)
 
     def _unset(self, field: str, key: str) -> None:
         if self._parts[field].pop(key, None) is not None:
@@ -139,7 +149,13 @@ class Mirror:
             if field in _OF_CONTEXT:
                 self._workloads.touch_all()
             elif field == "claims":
-                self._workloads.touch(key)
+                self._touch_claim(key)
+
+    def _touch_claim(self, key: str) -> None:
+        self._workloads.touch(key)
+        group = self._groups.of_claim.get(key)
+        if group is not None:
+            self._workloads.touch(group)
 
     # --- what refers to other objects ----------------------------------------------------------------------------
 
@@ -184,6 +200,32 @@ class Mirror:
     def _rendered(self, field: str) -> Any:
         ordered = dict(sorted(self._parts[field].items()))
         return tuple(ordered.values()) if field in _TUPLES else ordered
+
+
+class _Groups:
+    """PodGroups, and whose the claims are that were made for one."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Gang] = {}
+        self.of_claim: dict[str, str] = {}
+
+    def put(self, key: str, gang: Gang) -> bool:
+        """Takes the group in; whether that changes what the claims of its pods are."""
+        before = self.objects.get(key)
+        if before == gang:
+            return False
+        self.drop(key)
+        self.objects[key] = gang
+        self.of_claim.update({gang.claim(c): key for c in gang.claims})
+        return bool(gang.claims or (before and before.claims))
+
+    def drop(self, key: str) -> bool:
+        gone = self.objects.pop(key, None)
+        if gone is None:
+            return False
+        for claim in gone.claims:
+            self.of_claim.pop(gone.claim(claim), None)
+        return bool(gone.claims)
 
 
 class _Workloads:

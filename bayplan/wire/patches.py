@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayplan.model import codec
-from bayplan.model.device import AllocationResult, ResourceClaimSpec
+from bayplan.model.device import AllocationResult, ResourceClaimConsumerReference, ResourceClaimSpec
 from bayplan.model.plan import Evict, Place
 from bayplan.model.workload import PodSet, PodSetAssignment, Workload
 from bayplan.wire.assignment import topology_assignment
@@ -154,21 +154,22 @@ def remark(obj: Json, *, why: str, start: str) -> Patch | None:
     return {"metadata": {"annotations": changed}} if changed else None
 
 
-def allocate(claim: Json, allocation: AllocationResult, pod: str, pod_uid: str, now_s: int) -> Patch | None:
-    """Status patch that gives devices to a claim and reserves it for a pod (added to those that share it).
+def allocate(
+    claim: Json, allocation: AllocationResult, consumer: ResourceClaimConsumerReference, now_s: int
+) -> Patch | None:
+    """Status patch that gives devices to a claim and reserves it for a pod or its group (added to those that share it).
 
     Where devices have to be made ready, the time of allocation is written: the wait for them has an end.
     """
     status = _status(claim)
     reserved = status.get("reservedFor") or []
-    has_pod = any(r.get("uid") == pod_uid for r in reserved)
     changed: Patch = {}
     if status.get("allocation") is None:
         changed["allocation"] = codec.to_builtins(allocation)
         if any(r.binding_conditions for r in allocation.devices.results):
             changed["allocation"]["allocationTimestamp"] = rfc3339(now_s)
-    if not has_pod:
-        changed["reservedFor"] = [*reserved, {"resource": "pods", "name": pod, "uid": pod_uid}]
+    if all(r.get("uid") != consumer.uid for r in reserved):
+        changed["reservedFor"] = [*reserved, codec.to_builtins(consumer)]
     return _versioned(claim, {"status": changed}) if changed else None
 
 
@@ -239,13 +240,22 @@ def release(claim: Json, gone: frozenset[str]) -> Patch | None:
     return _versioned(claim, {"status": changed})
 
 
-def deallocate(claim: Json, consumers: frozenset[str]) -> Patch | None:
-    """Status patch that frees a claim's devices where nobody but these (uids) was to use them; None otherwise."""
+def deallocate(claim: Json, consumers: frozenset[str], groups: bool = False) -> Patch | None:
+    """Status patch that frees a claim's devices where nobody but these (uids) was to use them; None otherwise.
+
+    `groups` says that this also holds of whichever group the claim is reserved for.
+    """
     status = _status(claim)
     reserved = status.get("reservedFor") or []
-    if status.get("allocation") is None or any(r.get("uid") not in consumers for r in reserved):
+    others = [r for r in reserved if r.get("uid") not in consumers and not (groups and is_group(r))]
+    if status.get("allocation") is None or others:
         return None
     return _versioned(claim, {"status": {"allocation": None, "reservedFor": None, "devices": None}})
+
+
+def is_group(consumer: Json) -> bool:
+    """Whether an entry of `reservedFor` is a PodGroup (KEP-5729)."""
+    return (consumer.get("apiGroup"), consumer.get("resource")) == ("scheduling.k8s.io", "podgroups")
 
 
 def binding(

@@ -2,14 +2,20 @@
 
 1.35 (v1alpha1) keeps groups inside its Workload, 1.36 (v1alpha2) and 1.37 (v1beta1, v1alpha3) have PodGroup objects
 made from a Workload's templates. `basic` means no gang; one topology key, always required.
+
+A PodGroup may have claims (KEP-5729): a pod of it that declares the very same claim shares the one of the group, which
+is reserved for the group instead of its pods.
 """
 
 from __future__ import annotations
 
+import msgspec
+
 from bayplan.model.base import Noun, Value
+from bayplan.model.device import ResourceClaimConsumerReference
 from bayplan.wire.errors import Malformed
 from bayplan.wire.meta import ObjectMeta
-from bayplan.wire.pods import PodResourceClaim
+from bayplan.wire.pods import ClaimStatus, PodResourceClaim
 from bayplan.wire.read import Json, read
 
 
@@ -23,7 +29,23 @@ class Gang(Value, frozen=True):
     priority_class: str = ""
     priority: int | None = None
     claims: tuple[PodResourceClaim, ...] = ()
+    made: tuple[ClaimStatus, ...] = ()
     uid: str = ""
+
+    def claim(self, asked: PodResourceClaim) -> str:
+        """The key of the group's claim that a claim of a pod stands for; "" where it is the pod's own.
+
+        One that is still to be made goes by a name that no claim can have: its pods share it already.
+        """
+        if asked not in self.claims:
+            return ""
+        names = (s.resource_claim_name for s in self.made if s.name == asked.name)
+        name = asked.resource_claim_name or next(names, "") or f"{self.name}/{asked.name}"
+        return f"{self.namespace}/{name}"
+
+    def consumer(self) -> ResourceClaimConsumerReference:
+        """The group as the one that its claims are reserved for."""
+        return ResourceClaimConsumerReference("podgroups", self.name, self.uid, api_group="scheduling.k8s.io")
 
 
 class GangPolicy(Noun, frozen=True):
@@ -52,9 +74,14 @@ class PodGroupSpec(Noun, frozen=True):
     resource_claims: tuple[PodResourceClaim, ...] = ()
 
 
+class PodGroupStatus(Noun, frozen=True):
+    resource_claim_statuses: tuple[ClaimStatus, ...] = ()
+
+
 class PodGroupObject(Noun, frozen=True):
     metadata: ObjectMeta
     spec: PodGroupSpec = PodGroupSpec()
+    status: PodGroupStatus = PodGroupStatus()
 
 
 class NativeWorkloadSpec(Noun, frozen=True):
@@ -70,7 +97,8 @@ class NativeWorkload(Noun, frozen=True):
 def pod_group(source: bytes | Json) -> Gang:
     """A PodGroup (v1alpha2, v1alpha3, v1beta1). Raises Malformed."""
     obj = read(source, PodGroupObject)
-    return _gang(obj.spec, obj.metadata, obj.metadata.name, "spec.schedulingPolicy")
+    gang = _gang(obj.spec, obj.metadata, obj.metadata.name, "spec.schedulingPolicy")
+    return msgspec.structs.replace(gang, made=obj.status.resource_claim_statuses)
 
 
 def pod_groups(source: bytes | Json) -> tuple[Gang, ...]:

@@ -39,6 +39,7 @@ from bayplan.wire.names import (
     REQUIRED_TOPOLOGY,
     RUNTIME_SECONDS,
 )
+from bayplan.wire.podgroups import Gang
 from bayplan.wire.pods import PodObject, PodResourceClaim, PodSpec, containers_using, extended, requests
 from bayplan.wire.read import Json, read
 
@@ -53,6 +54,7 @@ class Context(Value, frozen=True):
     workload_priority_classes: Mapping[str, WorkloadPriorityClass] = {}
     training_runtimes: Mapping[str, Any] = {}
     claims: Mapping[str, ResourceClaim] = {}
+    pod_groups: Mapping[str, Gang] = {}
 
 
 class TopologyRequestObject(Noun, frozen=True):
@@ -145,12 +147,17 @@ def pod_template(
 ) -> PodTemplate:
     """What one pod of this spec, with these annotations, asks of a node. Raises Malformed.
 
-    A claim whose template does not exist (yet) has neither `template` nor `claim`. A claim of its own name that has
-    its devices already asks for none, and ties the pod to their node instead.
+    A claim whose template does not exist (yet) has neither `template` nor `claim`. A claim of its own name, or of the
+    pod's group, that has its devices already asks for none, and ties the pod to their nodes instead.
     """
     affinity = spec.affinity.node_affinity if spec.affinity else None
     selector = affinity.required_during_scheduling_ignored_during_execution if affinity else None
-    claims = tuple(_pod_claim(c, namespace, context, containers_using(spec, c.name)) for c in spec.resource_claims)
+    named = spec.scheduling_group
+    group = context.pod_groups.get(f"{namespace}/{named.pod_group_name}") if named else None
+    claims = tuple(
+        _pod_claim(c, namespace, context, containers_using(spec, c.name), group.claim(c) if group else "")
+        for c in spec.resource_claims
+    )
     for claim in claims:
         held = context.claims.get(claim.claim)
         if held and held.status.allocation and held.status.allocation.node_selector:
@@ -167,12 +174,11 @@ def pod_template(
 
 
 def claims_named(obj: WorkloadObject) -> tuple[str, ...]:
-    """Keys of the claims and claim templates the Workload's pods name."""
-    return tuple(
-        f"{obj.metadata.namespace}/{c.resource_claim_template_name or c.resource_claim_name}"
-        for s in obj.spec.pod_sets
-        for c in s.template.spec.resource_claims
-    )
+    """Keys of the claims, claim templates and groups with claims that the Workload's pods name."""
+    specs = [s.template.spec for s in obj.spec.pod_sets if s.template.spec.resource_claims]
+    names = [c.resource_claim_template_name or c.resource_claim_name for s in specs for c in s.resource_claims]
+    names += [s.scheduling_group.pod_group_name for s in specs if s.scheduling_group]
+    return tuple(f"{obj.metadata.namespace}/{name}" for name in names)
 
 
 def topology_request(annotations: Mapping[str, str]) -> TopologyRequest:
@@ -181,15 +187,14 @@ def topology_request(annotations: Mapping[str, str]) -> TopologyRequest:
     return TopologyRequest(required=required, preferred="" if required else annotations.get(PREFERRED_TOPOLOGY, ""))
 
 
-def _pod_claim(claim: PodResourceClaim, namespace: str, context: Context, containers: int) -> PodClaim:
-    if claim.resource_claim_template_name:
+def _pod_claim(claim: PodResourceClaim, namespace: str, context: Context, containers: int, of_group: str) -> PodClaim:
+    key = of_group or (f"{namespace}/{claim.resource_claim_name}" if claim.resource_claim_name else "")
+    known = context.claims.get(key)
+    if known is not None:
+        spec = known.spec if known.status.allocation is None else None
+    else:
         made_from = context.claim_templates.get(f"{namespace}/{claim.resource_claim_template_name}")
         spec = made_from.spec.spec if made_from else None
-        return PodClaim(name=claim.name, template=spec, containers=containers)
-    key = f"{namespace}/{claim.resource_claim_name}"
-    known = context.claims.get(key)
-    waiting = known is not None and known.status.allocation is None
-    spec = known.spec if known and waiting else None
     return PodClaim(name=claim.name, template=spec, claim=key, containers=containers)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from bayplan.audit import Finding, audit, without
 from bayplan.audit import findings as f
+from bayplan.core import decide
 from bayplan.model.base import Metadata
 from bayplan.model.device import (
     AllocationResult,
@@ -21,6 +22,8 @@ from bayplan.model.device import (
     DeviceTaintRuleSpec,
     DeviceTaintSelector,
     OpaqueDeviceConfiguration,
+    ResourceClaim,
+    ResourceClaimConsumerReference,
     ResourceSlice,
 )
 from bayplan.model.isolation import Isolation
@@ -31,6 +34,7 @@ from bayplan.model.quantity import Quantity
 from bayplan.model.queue import Cohort, CohortSpec, FlavorQuotas, ResourceGroup, ResourceQuota
 from bayplan.model.reason import PendingEvaluation
 from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import Pod, PodClaim, PodSet, PodTemplate, Workload
 from bayplan.runtime.loop import ROUNDS_MAX
 from tests.audit.plans import (
     Spoil,
@@ -58,6 +62,7 @@ from tests.audit.plans import (
     world,
 )
 from tests.make import DRIVER, GPU, LEVELS, MIG, Shelf, cluster, place, with_pods
+from tests.make import claim as make_claim
 
 Correct = tuple[Snapshot, Plan]
 
@@ -81,7 +86,6 @@ PLAIN = _world(cluster("a=4:plugin b=4:plugin", "job:2x2gpu"), job="a")
 RACK = _world(cluster("r1/a=4:plugin r2/b=4:plugin", "job:2x2gpu@rack"), job="a")
 MADE = _world(with_pods(cluster("a=8", "one:4"), "default/one"), one="a")
 CORES = _world(cluster("a=0", "cores:4cpu"), cores="a")
-
 ENGINES = "gpu-0-mig-1g10gb-me-20-{}"
 SELECTOR = DeviceSelector(cel=CELDeviceSelector(expression=f"device.attributes['{DRIVER}'].type == 'mig'"))
 ANY_PROFILE = claim("big", selectors=())
@@ -95,6 +99,43 @@ RACK_9 = NodeSelector(
         ),
     )
 )
+
+
+def _sharing(*names: str) -> Snapshot:
+    """Gangs of two pods whose group has one claim for all of them (KEP-5729)."""
+    snapshot = cluster("a=8 b=1")
+    shared = ResourceClaim(metadata=Metadata(name="g-gpu", namespace="default"), spec=make_claim("2"))
+    claims = (PodClaim(name="gpu", template=shared.spec, claim="default/g-gpu"),)
+    sets = (PodSet(name="main", count=2, template=PodTemplate(requests=(("pods", 1),), claims=claims)),)
+    gangs = {f"default/{name}": Workload("default", name, sets, uid=f"uid-{name}") for name in names}
+    return snapshot.replace(claims={"default/g-gpu": shared}, workloads=gangs)
+
+
+def _following() -> Correct:
+    """One gang runs; two more pods of the group are to join it."""
+    before = _sharing("gang", "late")
+    (gang, _) = decide(before, Policy(), now_s=1).placed()
+    after = before.placing(gang)
+    keys = ("default/gang-main-0", "default/gang-main-1")
+    claim = after.claims["default/g-gpu"]
+    group = ResourceClaimConsumerReference("podgroups", "g", "uid-g", api_group="scheduling.k8s.io")
+    reserved = change(claim, status=change(claim.status, reserved_for=(group,)))
+    pods = {k: change(after.pods[k], claims=(("gpu", "default/g-gpu"),)) for k in keys}
+    late = after.workloads["default/late"]
+    asks = change(late.pod_sets[0].template, claims=(PodClaim(name="gpu", claim="default/g-gpu"),))
+    late = change(late, pod_sets=(change(late.pod_sets[0], template=asks),))
+    snapshot = after.replace(claims={"default/g-gpu": reserved}, pods=after.pods | pods).with_workload(late)
+    return snapshot, decide(snapshot, Policy(), now_s=2)
+
+
+def _elsewhere(snapshot: Snapshot) -> Snapshot:
+    """Somebody has bound a pod of the group to a node of his choice (kubernetes#140087)."""
+    stray = Pod(namespace="default", name="stray", node="b", claims=(("gpu", "default/g-gpu"),))
+    return snapshot.replace(pods=dict(snapshot.pods) | {stray.key: stray})
+
+
+def _freed() -> Deallocate:
+    return Deallocate("default/gang", ("default/g-gpu",))
 
 
 def _alternatives(*classes: str) -> DeviceRequest:
@@ -193,6 +234,9 @@ def _time_sliced(given: AllocationResult) -> AllocationResult:
     sliced: AllocationResult = change(given, devices=change(given.devices, config=(entry,)))
     return sliced
 
+
+SHARED = _sharing("gang"), decide(_sharing("gang"), Policy(), now_s=1)
+FOLLOWING = _following()
 
 CASES: list[tuple[str, Snapshot, Plan, Spoil, type[Finding]]] = [
     # The plan
@@ -419,6 +463,10 @@ CASES: list[tuple[str, Snapshot, Plan, Spoil, type[Finding]]] = [
         allocation("one", lambda a: change(a, node_selector=RACK_9)),
         f.ClaimOutOfReach,
     ),
+    ("a pod of the gang is not where its shared claim is", *SHARED, moved("gang", 1, "b"), f.ClaimOutOfReach),
+    ("a pod is bound where the claim it shares is not given", *SHARED, world(_elsewhere), f.ClaimOutOfReach),
+    ("it is not where the claim that it shares is", *FOLLOWING, moved("late", 0, "b"), f.ClaimOutOfReach),
+    ("a claim is taken from a group that uses it", *FOLLOWING, also(_freed()), f.DeallocationUnfounded),
     ("one GPU too few", *ONE, results("one", lambda r: r[1:]), f.RequestMiscounted),
     ("the claim has fewer devices than asked", *ONE, claim("one", count=5), f.RequestMiscounted),
     (

@@ -30,13 +30,13 @@ def over_allocated(world: Objects) -> list[str]:
     return [
         *_devices(claims, world.all("ResourceSlice")),
         *_nodes(pods, world.all("Node")),
-        *_bound_have_devices(pods, claims),
+        *_bound_have_devices(pods, claims, world.all("PodGroup")),
     ]
 
 
 def left_over(world: Objects) -> list[str]:
     """Devices and reservations that nobody is there for."""
-    return list(_reservations(world.all("ResourceClaim"), _alive(world)))
+    return list(_reservations(world.all("ResourceClaim"), [*_alive(world), *world.all("PodGroup")]))
 
 
 def half_bound(world: Objects) -> list[str]:
@@ -108,8 +108,8 @@ def _nodes(pods: list[Json], nodes: list[Json]) -> Iterator[str]:
             yield f"node {node}: {amount} of {have.get(name)} {name}"
 
 
-def _reservations(claims: list[Json], pods: list[Json]) -> Iterator[str]:
-    alive = {p["metadata"]["uid"] for p in pods}
+def _reservations(claims: list[Json], consumers: list[Json]) -> Iterator[str]:
+    alive = {c["metadata"]["uid"] for c in consumers}
     for claim in claims:
         name, status = claim["metadata"]["name"], claim.get("status") or {}
         if claim["metadata"].get("deletionTimestamp"):
@@ -124,7 +124,8 @@ def _reservations(claims: list[Json], pods: list[Json]) -> Iterator[str]:
             yield f"claim {name} holds devices and could be deleted"
 
 
-def _bound_have_devices(pods: list[Json], claims: list[Json]) -> Iterator[str]:
+def _bound_have_devices(pods: list[Json], claims: list[Json], groups: list[Json]) -> Iterator[str]:
+    named = {(g["metadata"]["namespace"], g["metadata"]["name"]): g for g in groups}
     by_name = {(c["metadata"]["namespace"], c["metadata"]["name"]): c for c in claims}
     for pod in pods:
         node, meta = pod["spec"].get("nodeName"), pod["metadata"]
@@ -133,7 +134,10 @@ def _bound_have_devices(pods: list[Json], claims: list[Json]) -> Iterator[str]:
             name = entry.get("resourceClaimName") or made.get(entry["name"])
             claim = by_name.get((meta["namespace"], str(name))) or {}
             status = claim.get("status") or {}
-            if meta["uid"] not in [r["uid"] for r in status.get("reservedFor") or ()]:
+            group = named.get((meta["namespace"], (pod["spec"].get("schedulingGroup") or {}).get("podGroupName")))
+            shared = group is not None and entry in (group["spec"].get("resourceClaims") or ())
+            uid = group["metadata"]["uid"] if group is not None and shared else meta["uid"]
+            if uid not in [r["uid"] for r in status.get("reservedFor") or ()]:
                 yield f"pod {meta['name']} runs on {node} without claim {name}"
             elif any(r["pool"] != node for r in _results(claim)):
                 yield f"pod {meta['name']} runs on {node}, its devices are elsewhere"

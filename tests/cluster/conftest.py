@@ -11,7 +11,7 @@ from tests.cluster.process import Brain, installed
 from tests.cluster.world import World
 from tests.controlplane.run import ControlPlane
 
-GATES = "GenericWorkload=true,GangScheduling=true,DRADeviceTaintRules=true"
+GATES = "GenericWorkload=true,GangScheduling=true,DRADeviceTaintRules=true,DRAWorkloadResourceClaims=true"
 
 if os.environ.get("BAYPLAN_TEST_CLUSTER") != "1":
     collect_ignore_glob = ["test_*.py"]

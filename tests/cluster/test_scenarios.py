@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.checks import sound
 from tests.cluster.process import Brain
-from tests.cluster.world import World, claim_spec, job, pod, template, true_conditions
+from tests.cluster.world import World, claim_spec, job, pod, pod_group, template, true_conditions
 
 RACK = "topology.bayplan.dev/rack"
 
@@ -159,13 +159,7 @@ def test_a_pod_that_is_deleted_while_it_waits_holds_nothing(world: World, brain:
 @pytest.mark.parametrize("count", [3, 1])
 def test_a_native_pod_group_is_bound_whole_or_not_at_all(world: World, brain: Brain, count: int) -> None:
     world.fleet("h100 1 h100-80gb")
-    group = {
-        "apiVersion": "scheduling.k8s.io/v1alpha2",
-        "kind": "PodGroup",
-        "metadata": {"name": "gang", "namespace": "team-a"},
-        "spec": {"schedulingPolicy": {"gang": {"minCount": 3}}},
-    }
-    world.create(group, template("two", gpus=2))
+    world.create(pod_group("gang", pods=3), template("two", gpus=2))
     world.create(
         *(pod(f"p-{i}", claim="two", schedulingGroup={"podGroupName": "gang"}) for i in range(count)), pod("lone")
     )

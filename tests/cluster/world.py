@@ -221,6 +221,15 @@ def pod(name: str, *, namespace: str = "team-a", claim: str = "", cpu: str = "1"
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": body}
 
 
+def pod_group(name: str, *, pods: int, claim: str = "", namespace: str = "team-a") -> Json:
+    """A gang of `pods`; `claim` names the ResourceClaimTemplate of the claim "gpu" that they share."""
+    spec: Json = {"schedulingPolicy": {"gang": {"minCount": pods}}}
+    if claim:
+        spec["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": claim}]
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "PodGroup", "metadata": metadata, "spec": spec}
+
+
 def job(
     name: str,
     *,

@@ -21,8 +21,11 @@ from bayplan.core import decide, describe
 from bayplan.runtime import Cluster, Cycle, Loop
 from bayplan.runtime.clock import SystemClock
 from bayplan.runtime.controllers.queue import Controllers
+from bayplan.runtime.ports import Temporary
 from tests.cluster.world import World, access
 from tests.controlplane.run import ControlPlane
+
+CLAIM_CONTROLLERS = (claims.GROUP_CLAIMS, claims.POD_CLAIMS, claims.CONSUMERS)
 
 
 class Leaping(SystemClock):
@@ -54,14 +57,19 @@ class Body:
         return self._loop.cycle()
 
     def until(self, true: Callable[[], Any], seconds: float = 20) -> Any:
-        """Cycles until something is so, and returns it."""
+        """Cycles until something is so, and returns it; a cluster that is out of touch for a while is asked again."""
         end = time.monotonic() + seconds
+        last: object = None
         while True:
-            cycle = self.cycle()
+            try:
+                cycle = self.cycle()
+                last = cycle.plan.decisions, cycle.findings
+            except Temporary as error:
+                last = error
             found = true()
             if found:
                 return found
-            assert time.monotonic() < end, (self.world.describe(), cycle.plan.decisions, cycle.findings)
+            assert time.monotonic() < end, (self.world.describe(), last)
             self.cluster.wait(0.1)
 
     def settled(self) -> None:
@@ -98,7 +106,7 @@ def embedded_over_http() -> Iterator[Body]:
     store, clock = _store()
     server = Server(store)
     stop = threading.Event()
-    platform = Controllers[Store](store, (job.CONTROLLER, claims.POD_CLAIMS, claims.CONSUMERS, lost.LOST))
+    platform = Controllers[Store](store, (job.CONTROLLER, *CLAIM_CONTROLLERS, lost.LOST))
     kubelets = Kubelets(store)
 
     def run() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.contract.bodies import Body, embedded, embedded_over_http, real
 from tests.controlplane.run import ControlPlane
 
+GATES = "GenericWorkload=true,GangScheduling=true,DRAWorkloadResourceClaims=true,DRANodeAllocatableResources=true"
 WITH_REAL = os.environ.get("BAYPLAN_TEST_CLUSTER") == "1"
 
 
@@ -18,7 +19,7 @@ def control_plane() -> Iterator[ControlPlane | None]:
     if not WITH_REAL:
         yield None
         return
-    with ControlPlane(kueue=True) as plane:
+    with ControlPlane(gates=GATES, kueue=True) as plane:
         yield plane
 
 

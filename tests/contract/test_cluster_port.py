@@ -14,7 +14,7 @@ from bayplan.model.codec import to_json
 from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
 from tests.cluster.checks import sound
-from tests.cluster.world import fleet_text, job, pod, template, true_conditions
+from tests.cluster.world import fleet_text, job, pod, pod_group, template, true_conditions
 from tests.contract.bodies import Body
 
 FLEET = ("h100 2 h100-80gb", "sh 1 a100-80gb-shared")
@@ -67,6 +67,27 @@ def test_carrying_out_twice_equals_once(body: Body) -> None:
     second = body.cluster.apply(plan)
     assert second.bound == ()
     assert body.world.bound() and sound(body.world) == []
+
+
+def test_the_pods_of_a_group_share_its_claim(body: Body) -> None:
+    """KEP-5729: one claim, made and allocated once, reserved for the group; its devices are free when that is gone."""
+    furnish(body)
+    body.world.create(pod_group("gang", pods=3, claim="four"))
+    grouped = {"schedulingGroup": {"podGroupName": "gang"}}
+    body.world.create(*(pod(f"p-{i}", claim="four", **grouped) for i in range(3)))
+    nodes = body.until(lambda: len(b := body.world.bound()) == 3 and b)
+    assert len({*nodes.values()}) == 1 and sound(body.world) == [] and body.findings == []
+    (claim,) = body.world.all("ResourceClaim", "team-a")
+    (reserved,) = claim["status"]["reservedFor"]
+    assert (reserved["apiGroup"], reserved["resource"], reserved["name"]) == ("scheduling.k8s.io", "podgroups", "gang")
+    body.settled()
+    for name in nodes:
+        body.world.delete("Pod", name, "team-a", grace=0)
+    body.world.delete("PodGroup", "gang", "team-a")
+    left = "ResourceClaim", "Workload"
+    body.until(lambda: not any(body.world.all(kind, "team-a") for kind in left), 90)
+    body.world.create(*(pod(f"q-{i}", claim="four") for i in range(4)))
+    assert body.until(lambda: len(b := body.world.bound()) == 4 and b)
 
 
 def test_a_decision_the_world_has_overtaken_is_a_conflict(body: Body) -> None:

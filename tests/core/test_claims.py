@@ -8,11 +8,24 @@ import pytest
 from bayplan.audit import audit
 from bayplan.core import decide
 from bayplan.model.base import Metadata
-from bayplan.model.device import ExactDeviceRequest, ResourceClaim
+from bayplan.model.device import (
+    CELDeviceSelector,
+    Device,
+    DeviceClass,
+    DeviceClassSpec,
+    DeviceSelector,
+    ExactDeviceRequest,
+    ResourceClaim,
+    ResourceClaimSpec,
+    ResourcePool,
+    ResourceSlice,
+    ResourceSliceSpec,
+)
+from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import PodClaim, PodSet, PodTemplate, Workload
+from bayplan.model.workload import PodClaim, PodSet, PodTemplate, TopologyRequest, Workload
 from tests.core.scenes import POLICY, decided
-from tests.make import DRIVER, claim, claim_of, cluster
+from tests.make import DRIVER, LEVELS, claim, claim_of, cluster
 
 
 def sharing(snapshot: Snapshot, *, pods: int, sets: int = 1) -> Snapshot:
@@ -71,3 +84,80 @@ def test_all_devices_of_a_node_are_charged_each() -> None:
     )
     assert decided(snapshot.with_workload(x)) == {"x": "held: ExceedsMaxQuota"}
     assert decided(cluster("a=8", queues="team=8").with_workload(x)) == {"x": "a"}
+
+
+# --- whom a shared claim takes along -----------------------------------------------------------------------------
+
+
+def crew(snapshot: Snapshot, *, pods: int, cpu: int, asked: ResourceClaimSpec, required: str = "") -> Snapshot:
+    """The snapshot with a gang that shares a claim of its group; each pod takes so many cores."""
+    shared = ResourceClaim(metadata=Metadata(name="shared", namespace="default"), spec=asked)
+    template = PodTemplate(
+        requests=(("cpu", cpu * 1000), ("pods", 1)),
+        claims=(PodClaim(name="gpu", template=asked, claim="default/shared"),),
+    )
+    sets = (PodSet(name="main", count=pods, template=template, topology=TopologyRequest(required=required)),)
+    gang = Workload(namespace="default", name="gang", pod_sets=sets)
+    return snapshot.replace(claims=snapshot.claims | {"default/shared": shared}).with_workload(gang)
+
+
+def cores(snapshot: Snapshot, **cores: int) -> Snapshot:
+    """The snapshot with nodes of so many cores."""
+    nodes = {
+        name: msgspec.structs.replace(
+            snapshot.nodes[name], allocatable=dict(snapshot.nodes[name].allocatable) | {"cpu": n * 1000}
+        )
+        for name, n in cores.items()
+    }
+    return snapshot.replace(nodes=snapshot.nodes | nodes)
+
+
+def network(snapshot: Snapshot, *, zone: str = "", count: int = 1) -> Snapshot:
+    """The snapshot with devices that every node reaches, or every node of the rack `zone`."""
+    only = NodeSelector((NodeSelectorTerm((NodeSelectorRequirement(LEVELS["rack"], "In", (zone,)),)),))
+    reach = {"node_selector": only} if zone else {"all_nodes": True}
+    devices = (*(Device(name=f"port-{i}") for i in range(count)),)
+    pool = ResourcePool(name=f"net-{zone}")
+    made = ResourceSlice(ResourceSliceSpec(driver="net", pool=pool, devices=devices, **reach))  # type: ignore[arg-type]
+    classes = {"net": DeviceClass(Metadata(name="net"), DeviceClassSpec(selectors=(_driver("net"),)))}
+    return snapshot.replace(slices=(*snapshot.slices, made), device_classes=dict(snapshot.device_classes) | classes)
+
+
+def _driver(name: str) -> DeviceSelector:
+    return DeviceSelector(cel=CELDeviceSelector(expression=f"device.driver == '{name}'"))
+
+
+PORT = claim_of(ExactDeviceRequest(device_class_name="net"))
+
+
+def nodes_of(snapshot: Snapshot) -> list[str]:
+    plan = decide(snapshot, POLICY, now_s=1)
+    assert audit(snapshot, POLICY, plan) == ()
+    return sorted(p.node for d in plan.placed() for p in d.pods)
+
+
+def test_the_devices_are_taken_where_the_whole_gang_has_room() -> None:
+    """The node that suits the first pod best has none for the others."""
+    snapshot = cores(cluster("a=2 b=8 c=8"), a=4, b=10, c=40)
+    assert nodes_of(crew(snapshot, pods=4, cpu=4, asked=claim("2"))) == ["c"] * 4
+    assert nodes_of(crew(cores(snapshot, c=12), pods=4, cpu=4, asked=claim("2"))) == []
+
+
+def test_what_all_nodes_reach_spans_nodes() -> None:
+    snapshot = network(cores(cluster("a=0 b=0 c=0"), a=8, b=8, c=4))
+    assert nodes_of(crew(snapshot, pods=5, cpu=4, asked=PORT)) == ["a", "a", "b", "b", "c"]
+    assert nodes_of(crew(snapshot, pods=6, cpu=4, asked=PORT)) == []
+
+
+def test_what_some_nodes_reach_keeps_the_gang_among_them() -> None:
+    snapshot = network(network(cores(cluster("r1/a=0 r1/b=0 r2/c=0 r2/d=0"), a=8, b=4, c=8, d=8), zone="r1"), zone="r2")
+    assert nodes_of(crew(snapshot, pods=4, cpu=4, asked=PORT)) == ["c", "c", "d", "d"]
+    assert nodes_of(crew(snapshot, pods=5, cpu=4, asked=PORT)) == []
+
+
+def test_one_that_follows_stays_in_the_rack_of_the_first() -> None:
+    snapshot = network(cores(cluster("r1/a=0 r1/b=0 r2/c=0 r2/d=0"), a=8, b=4, c=8, d=8))
+    gang = crew(snapshot, pods=4, cpu=4, asked=PORT, required=LEVELS["rack"])
+    assert nodes_of(gang) == ["c", "c", "d", "d"]
+    assert nodes_of(crew(snapshot, pods=5, cpu=4, asked=PORT, required=LEVELS["rack"])) == []
+    assert len(nodes_of(crew(snapshot, pods=5, cpu=4, asked=PORT))) == 5

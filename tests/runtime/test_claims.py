@@ -6,6 +6,7 @@ from typing import Any
 
 from bayplan.clusters.embedded.store import Store
 from bayplan.runtime.controllers.claims import CLAIMS, consumers, left_behind
+from bayplan.runtime.controllers.pods import POD_GROUPS
 from bayplan.runtime.controllers.queue import Controllers
 
 REQUEST = {"name": "gpu", "exactly": {"deviceClassName": "gpu"}}
@@ -64,3 +65,29 @@ def test_what_was_left_behind_before_the_start_is_found_and_what_others_did_is_l
     version = store.version
     controllers.step(1060)
     assert store.version == version
+
+
+def test_a_reservation_of_a_group_is_taken_back_when_the_group_is_gone() -> None:
+    """KEP-5729: not with its pods, and not for another group of that name."""
+    store = Store()
+    reserved(store)
+    spec = {
+        "schedulingPolicy": {"gang": {"minCount": 1}},
+        "resourceClaims": [{"name": "gpu", "resourceClaimName": "shared"}],
+    }
+    made = store.create(POD_GROUPS, "default", {"metadata": {"name": "g"}, "spec": spec})
+    consumer = {"apiGroup": "scheduling.k8s.io", "resource": "podgroups", "name": "g", "uid": made["metadata"]["uid"]}
+    status = {"status": {"reservedFor": [consumer]}}
+    store.patch(CLAIMS, "default", "shared", status, subresource="status")
+    controllers = Controllers(store, (consumers(left_behind, 60),))
+    controllers.step(1000)
+    controllers.step(1100)
+    assert consumer_names(store) == ["g"]
+    store.delete(POD_GROUPS, "default", "g")
+    store.create(POD_GROUPS, "default", {"metadata": {"name": "g"}, "spec": spec})
+    controllers.step(1200)
+    controllers.step(1259)
+    assert consumer_names(store) == ["g"]
+    controllers.step(1260)
+    claim = store.get(CLAIMS, "default", "shared")
+    assert consumer_names(store) == [] and "allocation" not in claim["status"]

@@ -9,6 +9,7 @@ from bayplan.runtime.mirror import POD, WORKLOAD, GroupKind, Mirror
 NODE: GroupKind = ("", "Node")
 CLAIM: GroupKind = ("resource.k8s.io", "ResourceClaim")
 TEMPLATE: GroupKind = ("resource.k8s.io", "ResourceClaimTemplate")
+GROUP: GroupKind = ("scheduling.k8s.io", "PodGroup")
 CLASS: GroupKind = ("scheduling.k8s.io", "PriorityClass")
 
 CONTAINERS = [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]
@@ -101,6 +102,35 @@ def test_a_claim_template_that_comes_late_reaches_its_workloads() -> None:
     assert template() is not None
     mirror.drop(TEMPLATE, "ml/t")
     assert template() is None
+
+
+def test_pods_of_a_group_share_its_claim_from_before_it_is_made_until_it_has_devices() -> None:
+    mirror = Mirror()
+    claims = [{"name": "gpu", "resourceClaimTemplateName": "t"}, {"name": "own", "resourceClaimTemplateName": "t"}]
+    grouped = {"resourceClaims": claims, "schedulingGroup": {"podGroupName": "g"}}
+    mirror.put(WORKLOAD, "ml/w", workload("w", **grouped))
+    mirror.put(TEMPLATE, "ml/t", {"metadata": named("t"), "spec": {"spec": DEVICES}})
+
+    def asked() -> list[tuple[str, bool]]:
+        template = mirror.snapshot().workloads["ml/w"].pod_sets[0].template
+        return [(c.claim, c.template is not None) for c in template.claims]
+
+    assert asked() == [("", True), ("", True)]
+    spec = {"schedulingPolicy": {"gang": {"minCount": 1}}, "resourceClaims": claims[:1]}
+    mirror.put(GROUP, "ml/g", {"metadata": named("g"), "spec": spec})
+    assert asked() == [("ml/g/gpu", True), ("", True)], "no claim can have that name"
+    made = {"resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": "g-gpu-1"}]}
+    mirror.put(GROUP, "ml/g", {"metadata": named("g", 2), "spec": spec, "status": made})
+    mirror.put(CLAIM, "ml/g-gpu-1", {"metadata": named("g-gpu-1"), "spec": DEVICES})
+    assert asked() == [("ml/g-gpu-1", True), ("", True)]
+    terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}]
+    given = {"allocation": {"nodeSelector": {"nodeSelectorTerms": terms}}}
+    mirror.put(CLAIM, "ml/g-gpu-1", {"metadata": named("g-gpu-1", 2), "spec": DEVICES, "status": given})
+    assert asked() == [("ml/g-gpu-1", False), ("", True)]
+    affinity = mirror.snapshot().workloads["ml/w"].pod_sets[0].template.node_affinity
+    assert affinity is not None and affinity.matches("a", {}) and not affinity.matches("b", {})
+    mirror.drop(GROUP, "ml/g")
+    assert asked() == [("", True), ("", True)]
 
 
 def test_a_claim_that_has_its_devices_ties_its_pods_to_their_node() -> None:

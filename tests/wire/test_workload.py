@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bayplan.model import codec
 from bayplan.model.device import AllocationResult
+from bayplan.model.device import ResourceClaimConsumerReference as Consumer
 from bayplan.model.isolation import Isolation
 from bayplan.model.plan import Evict, Place
 from bayplan.model.queue import PriorityClass, WorkloadPriorityClass
@@ -252,11 +253,11 @@ def test_conditions_of_others_are_kept() -> None:
 def test_a_claim_is_reserved_for_each_pod_and_freed_with_the_last() -> None:
     claim: dict = {"metadata": {"name": "c", "namespace": "ml", "resourceVersion": "3"}, "status": {}}
     allocation = AllocationResult()
-    first = patches.allocate(claim, allocation, "p1", "u1", 0)
+    first = patches.allocate(claim, allocation, Consumer("pods", "p1", "u1"), 0)
     assert first is not None
     claim = merged(claim, first)
-    assert patches.allocate(claim, allocation, "p1", "u1", 0) is None
-    second = patches.allocate(claim, allocation, "p2", "u2", 0)
+    assert patches.allocate(claim, allocation, Consumer("pods", "p1", "u1"), 0) is None
+    second = patches.allocate(claim, allocation, Consumer("pods", "p2", "u2"), 0)
     assert second is not None
     assert "allocation" not in second["status"], "devices are given once"
     claim = merged(claim, second)

@@ -81,6 +81,7 @@ CONTAINER: Shape = {
     "resources": {"requests": {"*": QUANTITY}, "limits": {"*": QUANTITY}, "claims": [{"name": str}]},
     "volumeMounts": [{}],
 }
+POD_CLAIMS: Shape = [{"name": str, "resourceClaimName": str, "resourceClaimTemplateName": str}]
 POD_SPEC: Shape = {
     "containers": [CONTAINER],
     "initContainers": [CONTAINER],
@@ -92,7 +93,7 @@ POD_SPEC: Shape = {
     "priorityClassName": str,
     "terminationGracePeriodSeconds": int,
     "tolerations": TOLERATIONS,
-    "resourceClaims": [{"name": str, "resourceClaimName": str, "resourceClaimTemplateName": str}],
+    "resourceClaims": POD_CLAIMS,
     "schedulingGates": [{"name": str}],
     "schedulingGroup": {"podGroupName": str},
     "volumes": [{"name": str}],
@@ -141,7 +142,10 @@ _DEVICE: Shape = {
     "nodeSelector": {},
     "allNodes": bool,
 }
-_GANG: Shape = {"basic": {}, "gang": {"minCount": int}}
+_POD_GROUP: Shape = {
+    "schedulingPolicy": {"basic": {}, "gang": {"minCount": int}},
+    "resourceClaims": POD_CLAIMS,
+}
 _FLAVOR: Shape = {"name": str, "resources": [{"name": str, "nominalQuota": QUANTITY}]}
 _SCHEMA_VERSION: Shape = {
     "name": str,
@@ -175,8 +179,8 @@ _SHAPES: dict[str, Shape] = {
         "spec": {"replicatedJobs": [{"name": str, "replicas": int, "template": {"spec": JOB_SPEC}}], "suspend": bool},
         "status": STATUS,
     },
-    "podgroups.scheduling.k8s.io": {"spec": {"schedulingPolicy": _GANG}, "status": STATUS},
-    "workloads.scheduling.k8s.io": {"spec": {"podGroupTemplates": [{"schedulingPolicy": _GANG}]}, "status": STATUS},
+    "podgroups.scheduling.k8s.io": {"spec": _POD_GROUP, "status": STATUS},
+    "workloads.scheduling.k8s.io": {"spec": {"podGroupTemplates": [_POD_GROUP]}, "status": STATUS},
     "priorityclasses.scheduling.k8s.io": _PRIORITY,
     "workloadpriorityclasses.kueue.x-k8s.io": _PRIORITY,
     "resourceclaims.resource.k8s.io": {"spec": CLAIM_SPEC, "status": {"reservedFor": [{}], "allocation": {}}},

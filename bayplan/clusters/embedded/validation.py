@@ -29,6 +29,8 @@ from bayplan.model.quantity import Quantity
 
 Object = Mapping[str, Any]
 
+POD_GROUP_CLAIMS_MAX = 4
+
 
 def check_object(kind: Kind, obj: Object) -> list[FieldError]:
     """What is wrong with the object's content; its metadata is checked elsewhere."""
@@ -232,13 +234,17 @@ def _replicated_job(path: str, job: Object) -> Errors:
 
 
 def _pod_group(obj: Object) -> Errors:
-    policy = sub(obj, "spec", "schedulingPolicy")
+    policy, claims = sub(obj, "spec", "schedulingPolicy"), sub(obj, "spec").get("resourceClaims")
+    problems = each("spec.resourceClaims", claims, _pod_claim)
+    problems += unique("spec.resourceClaims", (sub(c).get("name") for c in items(claims)), "name")
+    if len(items(claims)) > POD_GROUP_CLAIMS_MAX:
+        problems.append(too_many("spec.resourceClaims", len(items(claims)), POD_GROUP_CLAIMS_MAX))
     if "gang" in policy and "basic" in policy:
-        return [bad_value("spec.schedulingPolicy", policy, "must specify one of: `basic`, `gang`")]
+        return [*problems, bad_value("spec.schedulingPolicy", policy, "must specify one of: `basic`, `gang`")]
     if "gang" not in policy:
-        return []
+        return problems
     at = "spec.schedulingPolicy.gang.minCount"
-    return whole(at, sub(policy, "gang").get("minCount"), least=1, required=True)
+    return problems + whole(at, sub(policy, "gang").get("minCount"), least=1, required=True)
 
 
 # -- queues ---------------------------------------------------------------------------------------------------

@@ -347,7 +347,7 @@ def _lacks_claims(workload: Workload, snapshot: Snapshot) -> bool:
     pod = snapshot.pods.get(f"{workload.namespace}/{workload.owner.removeprefix('Pod/')}")
     made = dict(pod.claims) if pod else {}
     asked = workload.pod_sets[0].template.claims
-    return any(c.template is not None and not c.claim and c.name not in made for c in asked)
+    return any(c.template is not None and c.name not in made for c in asked)
 
 
 def _key(namespace: str, name: str) -> str:

@@ -252,6 +252,11 @@ class Catalog:
         """
         return self._inventory.start(node, allocations, self.epoch, [self._tenant(t) for t in tenants])
 
+    def reach(self, node: str) -> tuple[tuple[int, int], ...]:
+        """Which of the devices that several nodes may reach this one does."""
+        site = self._inventory.sites.get(node)
+        return site.wide if site is not None else ()
+
     def state(self, node: str, taken: Taken, shared: Taken) -> int:
         """The state: what is free up to renaming of equal GPUs."""
         site = self._inventory.sites.get(node)

@@ -1,4 +1,4 @@
-"""Reservations of pods that are gone (KEP-4381): taken back, and the devices freed with the last one.
+"""Reservations of pods and PodGroups that are gone (KEP-4381, KEP-5729): taken back, the devices freed with the last.
 
 The embedded cluster has this in the place of kube-controller-manager, which does it on a real one. There it is done
 once more, with patience, for devices must not stay taken because another component is away: both write the same, carry
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from bayplan.runtime.controllers.base import Controller, Key, is_deleting, phase
+from bayplan.runtime.controllers.pods import POD_GROUPS
 from bayplan.runtime.objects import Change, Object, Objects
-from bayplan.wire.patches import release, unprotect
+from bayplan.wire.patches import is_group, release, unprotect
 
 CLAIMS = "resourceclaims.resource.k8s.io"
 
@@ -40,7 +41,7 @@ def consumers(keys: Keys, patience_s: int = 0) -> Controller[Objects]:
             store.patch(CLAIMS, *key, patch)
         return None
 
-    return Controller("claim-consumers", (CLAIMS, "pods"), keys, reconcile)
+    return Controller("claim-consumers", (CLAIMS, "pods", POD_GROUPS), keys, reconcile)
 
 
 def free(store: Objects, claim: Object, gone: frozenset[str]) -> Object:
@@ -53,26 +54,36 @@ def free(store: Objects, claim: Object, gone: frozenset[str]) -> Object:
 
 
 def left_behind(store: Objects, change: Change) -> Iterable[Key]:
-    """Claims seen for the first time, and those of a pod that is gone."""
+    """Claims seen for the first time, and those of a pod or a group that is gone."""
     record = change.record
     if record.resource == CLAIMS:
         fresh = change.type == "ADDED" and change.previous is None and b'"reservedFor"' in record.raw
         return [(record.namespace, record.name)] if fresh else []
     if change.type != "DELETED" or b'"resourceClaims"' not in record.raw:
         return []
-    pod = change.object
-    named = [c.get("resourceClaimName") for c in pod["spec"].get("resourceClaims") or ()]
-    named += [s.get("resourceClaimName") for s in (pod.get("status") or {}).get("resourceClaimStatuses") or ()]
-    return [(record.namespace, name) for name in named if name]
+    return [(record.namespace, name) for name in claims_of(change.object)]
+
+
+def claims_of(owner: Object) -> tuple[str, ...]:
+    """The names of the claims that a pod or a PodGroup has."""
+    named = [c.get("resourceClaimName") for c in owner["spec"].get("resourceClaims") or ()]
+    named += [s.get("resourceClaimName") for s in (owner.get("status") or {}).get("resourceClaimStatuses") or ()]
+    return tuple(name for name in named if name)
 
 
 def _gone(store: Objects, claim: Object) -> frozenset[str]:
-    """The uids of pods that the claim is reserved for and that are not there or over."""
+    """The uids of pods and groups that the claim is reserved for and that are not there or over."""
     namespace = claim["metadata"]["namespace"]
     reserved = (claim.get("status") or {}).get("reservedFor") or ()
-    return frozenset(r["uid"] for r in reserved if r.get("resource") == "pods" and not _consumes(store, namespace, r))
+    known = (r for r in reserved if is_group(r) or r.get("resource") == "pods")
+    return frozenset(r["uid"] for r in known if not _consumes(store, namespace, r))
 
 
 def _consumes(store: Objects, namespace: str, consumer: Object) -> bool:
+    if is_group(consumer):
+        if POD_GROUPS not in store.kinds:
+            return True
+        group = store.find(POD_GROUPS, namespace, consumer["name"])
+        return group is not None and group["metadata"]["uid"] == consumer["uid"]
     pod = store.find("pods", namespace, consumer["name"])
     return pod is not None and pod["metadata"]["uid"] == consumer["uid"] and phase(pod) not in ("Succeeded", "Failed")

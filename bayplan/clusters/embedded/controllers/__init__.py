@@ -21,6 +21,7 @@ CONTROLLERS: tuple[Controller[Store], ...] = (
     deployment.DEPLOYMENT,
     deployment.REPLICA_SET,
     pod_controller(OURS),
+    claims.GROUP_CLAIMS,
     claims.POD_CLAIMS,
     claims.CONSUMERS,
     lost.LOST,
