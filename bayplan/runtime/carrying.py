@@ -13,7 +13,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan.core import says_apart
-from bayplan.model.device import AllocationResult, ResourceClaimConsumerReference, ResourceClaimSpec
+from bayplan.model.device import (
+    AllocationResult,
+    Device,
+    ResourceClaimConsumerReference,
+    ResourceClaimSpec,
+    ResourceSlice,
+)
 from bayplan.model.plan import AnyDecision, Deallocate, Evict, Hold, Place, Plan, PodPlacement
 from bayplan.model.reason import AuditFailed, WaitingForDevices
 from bayplan.model.snapshot import Snapshot
@@ -25,6 +31,8 @@ from bayplan.runtime.mirror import Mirror
 from bayplan.runtime.objects import ApiError, Objects
 from bayplan.runtime.ports import Applied, Conflict, Describe
 from bayplan.wire import patches
+from bayplan.wire.allocatable import DeviceId, declaring, statuses
+from bayplan.wire.devices import resource_claim
 from bayplan.wire.kinds import group_kind
 from bayplan.wire.names import QUOTA_RESERVED, START, WHY
 from bayplan.wire.podgroups import pod_group
@@ -36,6 +44,7 @@ SETTLE_S = 15  # pods of a workload that was just admitted are still being made
 
 WORKLOADS = "workloads.kueue.x-k8s.io"
 CLAIMS = "resourceclaims.resource.k8s.io"
+ALLOCATABLE = "nodeAllocatableResourceClaimStatuses"
 
 
 class _Stale(Exception):
@@ -65,6 +74,8 @@ class Carrier:
         self._describe = describe
         self._served: dict[tuple[str, str], str] = {}
         self._revision = -1
+        self._slices: tuple[ResourceSlice, ...] = ()
+        self._declaring: dict[DeviceId, Device] = {}
 
     def carry_out(self, plan: Plan, seen: Snapshot, starts: Mapping[str, str], now_s: int) -> Applied:
         """Every decision. `seen` is the cluster now, `starts` the expected starts of held workloads.
@@ -172,6 +183,7 @@ class Carrier:
             self._reserve(key, given.get(key), of_group.get(key, own), now_s)
         if not binds:
             return False
+        self._tell_allocatable(pod, obj, seen)
         bound = self._store.bind(pod.namespace, pod.name, placement.node, annotations={START: rfc3339(now_s)})
         self._remark(bound, why="", start=rfc3339(now_s))
         events.record(self._store, bound, "Scheduled", _assigned(placement), now_s)
@@ -223,6 +235,20 @@ class Carrier:
         patch = patches.allocate(claim, allocation or AllocationResult(), consumer, now_s)
         if patch is not None:
             self._store.patch(CLAIMS, namespace, name, patch, subresource="status")
+
+    def _tell_allocatable(self, pod: Pod, obj: dict[str, Any], seen: Snapshot) -> None:
+        """What the pod's devices hand out or cost of its node, for its kubelet (KEP-5517)."""
+        if self._slices is not seen.slices:
+            self._slices, self._declaring = seen.slices, declaring(seen.slices)
+        given: dict[str, tuple[str, AllocationResult]] = {}
+        for name, key in pod.claims if self._declaring else ():
+            claim = resource_claim(self._store.get(CLAIMS, *key.split("/", 1)))
+            if claim.status.allocation is not None:
+                given[name] = claim.metadata.name, claim.status.allocation
+        said = statuses(read(obj, PodObject).spec, given, self._declaring) if given else []
+        if said != ((obj.get("status") or {}).get(ALLOCATABLE) or []):
+            patch = {"status": {ALLOCATABLE: said or None}}
+            self._store.patch("pods", pod.namespace, pod.name, patch, subresource="status")
 
     def _note(self, workload: Workload, obj: dict[str, Any], whole: bool, message: str, now_s: int) -> None:
         """Since when an admitted workload is without some of its pods; nothing is written where nothing is amiss."""

@@ -1,4 +1,4 @@
-"""resource.k8s.io into the model: v1 as it is, v1beta1's older spellings by translation (v1beta2 is v1's shape)."""
+"""resource.k8s.io into the model: v1 as it is, older spellings by translation (v1beta2 is v1's shape)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bayplan.model.device import (
     ResourceClaimTemplate,
     ResourceSlice,
 )
+from bayplan.wire.allocatable import MAPPINGS, modern
 from bayplan.wire.errors import Malformed
 from bayplan.wire.meta import timestamp
 from bayplan.wire.read import Json, parsed, read
@@ -25,7 +26,14 @@ _FLAT = ("deviceClassName", "selectors", "allocationMode", "count", "adminAccess
 
 def resource_slice(source: bytes | Json) -> ResourceSlice:
     """Raises Malformed, as all of these."""
-    return _read(source, ResourceSlice)
+    if isinstance(source, bytes) and MAPPINGS.encode() not in source:
+        return _read(source, ResourceSlice)
+    obj = parsed(source)
+    spec = obj.get("spec")
+    if isinstance(spec, dict) and isinstance(spec.get("devices"), list):
+        devices = [modern(_modern_device(d)) for d in spec["devices"]]
+        obj = {**obj, "spec": {**spec, "devices": devices}}
+    return _read(obj, ResourceSlice)
 
 
 def device_class(source: bytes | Json) -> DeviceClass:

@@ -90,6 +90,40 @@ def test_the_pods_of_a_group_share_its_claim(body: Body) -> None:
     assert body.until(lambda: len(b := body.world.bound()) == 4 and b)
 
 
+def test_cores_that_devices_hand_out_are_told_to_kubelets(body: Body) -> None:
+    """KEP-5517 as 1.36 spells it: they come out of the node, and the pod's status says how many there are."""
+    furnish(body)
+    mappings = {
+        "cpu": {"capacityKey": "dra.cpu/cpu", "allocationMultiplier": "1"},
+        "memory": {"allocationMultiplier": "2Gi"},
+    }
+    cores = {"name": "group", "allowMultipleAllocations": True, "capacity": {"dra.cpu/cpu": {"value": "100"}}}
+    pool = {"name": "h100-000-cpu", "generation": 1, "resourceSliceCount": 1}
+    devices = [cores | {"nodeAllocatableResourceMappings": mappings}]
+    exactly = {"deviceClassName": "dra.cpu", "capacity": {"requests": {"dra.cpu/cpu": "10"}}}
+    ten = template("ten", gpus=1)
+    ten["spec"]["spec"]["devices"]["requests"][0]["exactly"] = exactly
+    body.world.create(
+        _dra("DeviceClass", "dra.cpu", selectors=[{"cel": {"expression": "device.driver == 'dra.cpu'"}}]),
+        _dra("ResourceSlice", "cpu", driver="dra.cpu", pool=pool, nodeName="h100-000", devices=devices),
+        ten,
+        *(pod(f"p-{i}", claim="ten") for i in range(6)),
+    )
+    nodes = body.until(lambda: len(b := body.world.bound()) == 5 and b)
+    assert {*nodes.values()} == {"h100-000"}, "of 64 cores 5 pods take 11 each"
+    body.settled()
+    assert len(body.world.bound()) == 5 and body.findings == []
+    for name in nodes:
+        status = (body.world.get("Pod", name, "team-a") or {})["status"]
+        (told,) = status["nodeAllocatableResourceClaimStatuses"]
+        assert told["resourceClaimName"] == status["resourceClaimStatuses"][0]["resourceClaimName"]
+        assert (told["containers"], told["resources"]) == (["c"], {"cpu": "10", "memory": "2Gi"})
+
+
+def _dra(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "resource.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
 def test_a_decision_the_world_has_overtaken_is_a_conflict(body: Body) -> None:
     furnish(body)
     body.world.create(job("train", pods=1, claim="four"))
