@@ -3,8 +3,8 @@
 Plain requests are charged as they are; a DRA request charges its DeviceClass' extended resource name (else the class's
 own name) one unit per device, and a share the fraction it asks of a device, never more than one. What only the chosen
 devices tell (how many `All` are, which alternative of a prioritised list serves) is charged by them; what is open still
-is charged the least it can come to, rounded down: the audit accuses only of what is certain. Claims that are not made
-for one pod belong to nobody's quota.
+is charged the least it can come to, rounded down: the audit accuses only of what is certain. A claim that pods share is
+charged once to each workload whose pods do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from bayplan.audit.aftermath import Aftermath
 from bayplan.model.device import AllocationResult, DeviceRequest, DeviceSubRequest, ExactDeviceRequest
-from bayplan.model.workload import PodTemplate, Workload
+from bayplan.model.workload import PodClaim, PodTemplate, Workload
 
 Charges = dict[tuple[str, str], int]
 """Thousandths by (pod set, resource)."""
@@ -38,6 +38,10 @@ class Charger:
         return _allocations(self._after)
 
     @cached_property
+    def _held(self) -> dict[str, AllocationResult]:
+        return dict(self._after.kept) | {g.claim: g.allocation for g in self._after.given}
+
+    @cached_property
     def _largest(self) -> dict[str, int]:
         """The largest value, in billionths, of each capacity that can be shared."""
         largest: dict[str, int] = {}
@@ -50,7 +54,13 @@ class Charger:
     def charges(self, workload: Workload) -> Charges:
         """The whole workload, all its pods, whether they exist yet or not."""
         total: Charges = {}
+        shared: dict[str, None] = {}
         for pod_set in workload.pod_sets:
+            for claim in pod_set.template.claims:
+                if claim.claim and claim.claim not in shared:
+                    shared[claim.claim] = None
+                    for resource, amount in self._shared(claim):
+                        _add(total, (pod_set.name, resource), amount)
             fixed, depends = self._fixed(pod_set.template)
             for resource, amount in fixed.items():
                 _add(total, (pod_set.name, resource), amount * pod_set.count)
@@ -66,7 +76,8 @@ class Charger:
         known = self._templates.get(id(template))
         if known is None:
             charged = {"pods": UNIT} | {r: n if r == "cpu" else UNIT * n for r, n in template.requests}
-            requests = [r for c in template.claims if c.template for r in c.template.devices.requests]
+            own = [c.template for c in template.claims if c.template and not c.claim]
+            requests = [r for spec in own for r in spec.devices.requests]
             for request in requests:
                 if request.exactly is not None and not _depends(request):
                     _add(charged, self._resource(request.exactly), self._units(request.exactly))
@@ -76,9 +87,22 @@ class Charger:
     def _by_devices(self, template: PodTemplate, allocations: dict[str, AllocationResult]) -> Iterator[tuple[str, int]]:
         for claim in template.claims:
             results = allocations[claim.name].devices.results if claim.name in allocations else ()
-            for request in filter(_depends, claim.template.devices.requests if claim.template else ()):
+            own = claim.template if not claim.claim else None
+            for request in filter(_depends, own.devices.requests if own else ()):
                 served = [r.request for r in results if r.request.partition("/")[0] == request.name]
                 yield from self._alternative(request, served)
+
+    def _shared(self, claim: PodClaim) -> Iterator[tuple[str, int]]:
+        known = self._after.snapshot.claims.get(claim.claim)
+        spec = known.spec if known else claim.template
+        allocation = self._held.get(claim.claim)
+        for request in spec.devices.requests if spec else ():
+            if request.exactly is not None and not _depends(request):
+                yield self._resource(request.exactly), self._units(request.exactly)
+            else:
+                served = [r.request for r in allocation.devices.results] if allocation else []
+                mine = [name for name in served if name.partition("/")[0] == request.name]
+                yield from self._alternative(request, mine)
 
     def _alternative(self, request: DeviceRequest, served: list[str]) -> Iterator[tuple[str, int]]:
         """What a request with `All` or alternatives is charged, given the requests its devices are for."""

@@ -7,14 +7,16 @@ name), one device each; a share of consumable capacity is charged the largest fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bayplan.model.device import AllocationResult, DeviceRequest, DeviceSubRequest, ExactDeviceRequest
 from bayplan.model.queue import ClusterQueue, ResourceFlavor, ResourceGroup
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import PodTemplate, Workload
+from bayplan.model.workload import PodClaim, PodTemplate, Workload
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 Cell = tuple[str, str]
 """(flavor, resource)"""
@@ -183,17 +185,36 @@ class Tariff:
         self._shareable = list({tuple(sorted(c.items())): c for c in self._shareable}.values())
 
     def resources(self, template: PodTemplate, covered: frozenset[str]) -> dict[str, int]:
-        """Thousandths per resource that one pod is charged."""
+        """Thousandths per resource that one pod is charged, were it alone."""
+        charged = self._own(template, covered)
+        for claim in template.claims:
+            if claim.claim:
+                _add(charged, self._shared(claim, covered))
+        return charged
+
+    def _own(self, template: PodTemplate, covered: frozenset[str]) -> dict[str, int]:
+        """What every pod is charged: what it requests, and the claims made for it alone."""
         charged: dict[str, int] = {}
         for resource, amount in template.requests:
             if resource != "pods" or "pods" in covered:
                 charged[resource] = charged.get(resource, 0) + (amount if resource == "cpu" else amount * MILLI)
         for claim in template.claims:
-            if claim.template is None:
-                continue
-            for request in claim.template.devices.requests:
-                for resource, amount in self._request(request.exactly, request.first_available, covered).items():
-                    charged[resource] = charged.get(resource, 0) + amount
+            if claim.template is not None and not claim.claim:
+                for request in claim.template.devices.requests:
+                    _add(charged, self._request(request.exactly, request.first_available, covered))
+        return charged
+
+    def _shared(self, claim: PodClaim, covered: frozenset[str]) -> dict[str, int]:
+        """What a claim that pods share is charged, whether it has its devices yet or not."""
+        known = self._snapshot.claims.get(claim.claim)
+        spec = known.spec if known is not None else claim.template
+        allocation = known.status.allocation if known is not None else None
+        served = [r.request for r in allocation.devices.results] if allocation is not None else []
+        charged: dict[str, int] = {}
+        for request in spec.devices.requests if spec is not None else ():
+            asked = self._request(request.exactly, request.first_available, covered)
+            times = max(1, served.count(request.name)) if _is_all(request) else 1
+            _add(charged, {resource: amount * times for resource, amount in asked.items()})
         return charged
 
     def _request(
@@ -288,16 +309,28 @@ class Tariff:
         return min(missing, default="")
 
     def charges(self, queue: ClusterQueue, workload: Workload, flavors: Mapping[str, Mapping[str, str]]) -> Charges:
-        """Thousandths per cell of all the workload's pods, with `flavors[pod set][resource]`."""
+        """Thousandths per cell of all the workload's pods, with `flavors[pod set][resource]`.
+
+        A claim that pods of it share is charged once, to the first pod set.
+        """
         covered = frozenset(r for g in queue.spec.resource_groups for r in g.covered_resources)
         charged: Charges = {}
+        seen: set[str] = set()
         for pod_set in workload.pod_sets:
             chosen = flavors.get(pod_set.name, {})
-            for resource, amount in self.resources(pod_set.template, covered).items():
-                if resource in chosen:
-                    cell = chosen[resource], resource
-                    charged[cell] = charged.get(cell, 0) + amount * pod_set.count
+            each = self._own(pod_set.template, covered)
+            amounts = {resource: amount * pod_set.count for resource, amount in each.items()}
+            for claim in pod_set.template.claims:
+                if claim.claim and claim.claim not in seen:
+                    seen.add(claim.claim)
+                    _add(amounts, self._shared(claim, covered))
+            _add(charged, {(chosen[r], r): amount for r, amount in amounts.items() if r in chosen})
         return charged
+
+
+def _add(total: dict[_Key, int], more: Mapping[_Key, int]) -> None:
+    for key, amount in more.items():
+        total[key] = total.get(key, 0) + amount
 
 
 def _is_all(request: DeviceRequest) -> bool:

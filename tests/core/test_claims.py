@@ -22,9 +22,10 @@ from bayplan.model.device import (
     ResourceSliceSpec,
 )
 from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
+from bayplan.model.reason import WaitingForQuota
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import PodClaim, PodSet, PodTemplate, TopologyRequest, Workload
-from tests.core.scenes import POLICY, decided
+from tests.core.scenes import POLICY, decided, in_words
 from tests.make import DRIVER, LEVELS, claim, claim_of, cluster
 
 
@@ -161,3 +162,22 @@ def test_one_that_follows_stays_in_the_rack_of_the_first() -> None:
     assert nodes_of(gang) == ["c", "c", "d", "d"]
     assert nodes_of(crew(snapshot, pods=5, cpu=4, asked=PORT, required=LEVELS["rack"])) == []
     assert len(nodes_of(crew(snapshot, pods=5, cpu=4, asked=PORT))) == 5
+
+
+def test_a_shared_claim_is_charged_once_before_and_after_it_has_its_devices() -> None:
+    snapshot = cluster("a=8", "next:1", queues="team=4")
+    world = crew(snapshot, pods=3, cpu=1, asked=claim("4"))
+    before = world.with_workload(msgspec.structs.replace(world.workloads["default/gang"], queue_name="team"))
+    plan = decide(before, POLICY, now_s=1)
+    assert audit(before, POLICY, plan) == ()
+    assert in_words(plan) == {"gang": "a a a", "next": "held: WaitingForQuota"}, "gang was made first"
+    after = before.placing(plan.placed()[0])
+    running = after.workloads["default/gang"]
+    (main,) = running.pod_sets
+    given = msgspec.structs.replace(main.template, claims=(PodClaim(name="gpu", claim="default/shared"),))
+    running = msgspec.structs.replace(running, pod_sets=(msgspec.structs.replace(main, template=given),))
+    later = after.with_workload(running)
+    assert decided(later) == {"next": "held: WaitingForQuota"}
+    (hold,) = decide(later, POLICY, now_s=1).held()
+    (reason,) = hold.reasons
+    assert isinstance(reason, WaitingForQuota) and reason.available_milli == 0
