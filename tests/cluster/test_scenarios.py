@@ -167,6 +167,20 @@ def test_a_native_pod_group_is_bound_whole_or_not_at_all(world: World, brain: Br
     assert sound(world) == []
 
 
+def test_the_claim_of_a_pod_group_keeps_its_gang_together(world: World, brain: Brain) -> None:
+    """KEP-5729; that a pod of such a gang is bound where its claim is not is kubernetes#140087."""
+    world.fleet("h100 3 h100-80gb")
+    group = pod_group("gang", pods=4, claim="two")
+    world.create(group, template("two", gpus=2), pod("filler", cpu="40"))
+    where = {"schedulingGroup": {"podGroupName": "gang"}}
+    world.create(*(pod(f"p-{i}", claim="two", cpu="14", **where) for i in range(4)))
+    nodes = world.until_bound(5)
+    assert len({nodes[f"p-{i}"] for i in range(4)}) == 1, "56 cores beside the GPUs: not where the filler is"
+    (claim,) = world.all("ResourceClaim")
+    assert [r["resource"] for r in claim["status"]["reservedFor"]] == ["podgroups"]
+    assert sound(world) == []
+
+
 def test_health_readiness_and_metrics_answer(world: World, brain: Brain) -> None:
     world.fleet("h100 1 h100-80gb")
     world.create(template("one", gpus=1), pod("p", claim="one"))
