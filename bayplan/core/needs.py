@@ -7,6 +7,7 @@ first has it allocated and the others follow to where its devices are reachable.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -92,13 +93,22 @@ def _groups(template: PodTemplate, count: int, pods: Sequence[Pod], held: Held) 
     missing = count - sum(1 for p in pods if p.node)
     unbound = [p for p in pods if not p.node][: max(0, missing)]
     waiting: list[Pod | None] = [*unbound, *[None] * (missing - len(unbound))]
-    groups: dict[tuple[tuple[NodeSelector, ...], tuple[str, ...]], _Group] = {}
+    users = Counter(key for p in pods for _, key in p.claims)
+    groups: dict[tuple[tuple[NodeSelector, ...], tuple[tuple[str, str], ...]], _Group] = {}
     for pod in waiting:
-        open_claims, near = _outstanding(template.claims, dict(pod.claims) if pod else {}, held)
-        part = template if len(open_claims) == len(template.claims) else _with_claims(template, open_claims)
-        key = near, tuple(c.name for c in open_claims)
+        keys = {name: key for name, key in pod.claims if users[key] > 1} if pod else {}
+        claims = tuple(_shared(c, keys) for c in template.claims) if keys else template.claims
+        open_claims, near = _outstanding(claims, dict(pod.claims) if pod else {}, held)
+        part = template if open_claims == template.claims else _with_claims(template, open_claims)
+        key = near, tuple((c.name, c.claim) for c in open_claims)
         groups.setdefault(key, _Group(part, near, [])).members.append(pod)
     return list(groups.values())
+
+
+def _shared(claim: PodClaim, keys: Mapping[str, str]) -> PodClaim:
+    """The claim, known to be shared where several pods have the one of that key."""
+    key = keys.get(claim.name, "")
+    return msgspec.structs.replace(claim, claim=key) if key and not claim.claim else claim
 
 
 def _outstanding(

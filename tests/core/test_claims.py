@@ -24,7 +24,7 @@ from bayplan.model.device import (
 from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from bayplan.model.reason import WaitingForQuota
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import PodClaim, PodSet, PodTemplate, TopologyRequest, Workload
+from bayplan.model.workload import Pod, PodClaim, PodSet, PodTemplate, TopologyRequest, Workload
 from tests.core.scenes import POLICY, decided, in_words
 from tests.make import DRIVER, LEVELS, claim, claim_of, cluster
 
@@ -162,6 +162,34 @@ def test_one_that_follows_stays_in_the_rack_of_the_first() -> None:
     assert nodes_of(gang) == ["c", "c", "d", "d"]
     assert nodes_of(crew(snapshot, pods=5, cpu=4, asked=PORT, required=LEVELS["rack"])) == []
     assert len(nodes_of(crew(snapshot, pods=5, cpu=4, asked=PORT))) == 5
+
+
+def test_pods_whose_template_does_not_tell_are_seen_to_share() -> None:
+    """A Job's pods that its own controller put into a group."""
+    world = crew(cores(cluster("a=2 b=8"), a=4, b=40), pods=4, cpu=4, asked=claim("2"))
+    gang = world.workloads["default/gang"]
+    (main,) = gang.pod_sets
+    blind = msgspec.structs.replace(main.template, claims=(PodClaim(name="gpu", template=claim("2")),))
+    world = world.with_workload(
+        msgspec.structs.replace(gang, pod_sets=(msgspec.structs.replace(main, template=blind),))
+    )
+    pods = {
+        f"default/p{i}": Pod(
+            namespace="default",
+            name=f"p{i}",
+            uid=f"u{i}",
+            workload="default/gang",
+            pod_set="main",
+            index=i,
+            requests=main.template.requests,
+            claims=(("gpu", "default/shared"),),
+        )
+        for i in range(4)
+    }
+    world = world.replace(pods=pods)
+    assert nodes_of(world) == ["b"] * 4
+    (place,) = decide(world, POLICY, now_s=1).placed()
+    assert [c.claim for p in place.pods for c in p.claims] == ["default/shared"]
 
 
 def test_a_shared_claim_is_charged_once_before_and_after_it_has_its_devices() -> None:
