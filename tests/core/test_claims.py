@@ -16,13 +16,14 @@ from bayplan.model.device import (
     DeviceSelector,
     ExactDeviceRequest,
     ResourceClaim,
+    ResourceClaimConsumerReference,
     ResourceClaimSpec,
     ResourcePool,
     ResourceSlice,
     ResourceSliceSpec,
 )
 from bayplan.model.node import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
-from bayplan.model.reason import WaitingForQuota
+from bayplan.model.reason import PendingEvaluation, WaitingForPreemptedWorkloads, WaitingForQuota
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Pod, PodClaim, PodSet, PodTemplate, TopologyRequest, Workload
 from tests.core.scenes import POLICY, decided, in_words
@@ -209,3 +210,35 @@ def test_a_shared_claim_is_charged_once_before_and_after_it_has_its_devices() ->
     (hold,) = decide(later, POLICY, now_s=1).held()
     (reason,) = hold.reasons
     assert isinstance(reason, WaitingForQuota) and reason.available_milli == 0
+
+
+# --- a group that has no pods any more ---------------------------------------------------------------------------
+
+
+def deserted(snapshot: Snapshot) -> Snapshot:
+    """The gang's pods are gone; the claim of its group, which lives on, still has all eight GPUs of node "a"."""
+    world = crew(snapshot.replace(workloads={}), pods=2, cpu=1, asked=claim("8"))
+    gone = world.placing(decide(world, POLICY, now_s=1).placed()[0])
+    held = gone.claims["default/shared"]
+    group = ResourceClaimConsumerReference("podgroups", "g", "uid-g", api_group="scheduling.k8s.io")
+    held = msgspec.structs.replace(held, status=msgspec.structs.replace(held.status, reserved_for=(group,)))
+    return snapshot.replace(claims={"default/shared": held})
+
+
+def test_what_a_group_keeps_is_not_about_to_be_given_back() -> None:
+    """It has finished: whoever deletes the group frees its devices, and nobody knows when."""
+    world = deserted(cluster("a=8", "next:8"))
+    assert decided(world) == {"next": "held: TopologyPlacementFailed"}
+
+
+def test_what_a_gang_that_was_ended_left_behind_is_freed_before_it_is_looked_at_again() -> None:
+    world = deserted(cluster("a=8", "next:8!9"))
+    (main,) = crew(world, pods=2, cpu=1, asked=claim("8")).workloads["default/gang"].pod_sets
+    asks = msgspec.structs.replace(main.template, claims=(PodClaim(name="gpu", claim="default/shared"),))
+    sets = (msgspec.structs.replace(main, template=asks),)
+    world = world.with_workload(Workload(namespace="default", name="gang", pod_sets=sets))
+    plan = decide(world, POLICY, now_s=1)
+    assert audit(world, POLICY, plan) == ()
+    assert [d.claims for d in plan.deallocated()] == [("default/shared",)]
+    reasons = {h.workload: type(h.reasons[0]) for h in plan.held()}
+    assert reasons == {"default/next": WaitingForPreemptedWorkloads, "default/gang": PendingEvaluation}
