@@ -100,7 +100,7 @@ def _placed(snapshot: Snapshot, place: Place) -> list[Placed]:
 
 def _kept(snapshot: Snapshot, pods: tuple[Pod, ...], gone: frozenset[str]) -> dict[str, AllocationResult]:
     """A claim is freed with the last of its pods that go."""
-    held = {key: c.status.allocation for key, c in snapshot.claims.items() if c.status.allocation is not None}
+    held = {key: given for key, c in snapshot.claims.items() if (given := c.status.allocation) is not None}
     if gone:
         staying = {claim for p in pods for _, claim in p.claims}
         leaving = {claim for p in snapshot.pods.values() if p.workload in gone for _, claim in p.claims}

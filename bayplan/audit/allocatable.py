@@ -10,20 +10,32 @@ from collections.abc import Iterator
 
 from bayplan.audit.aftermath import Aftermath, Placed
 from bayplan.audit.pools import Pools
-from bayplan.model.device import AllocationResult, DeviceRequestAllocationResult, NodeAllocatableResource
+from bayplan.model.device import (
+    AllocationResult,
+    DeviceRequestAllocationResult,
+    NodeAllocatableResource,
+    ResourceSlice,
+)
 from bayplan.model.quantity import Quantity
 from bayplan.model.workload import Amounts, Pod
 
 UNIT = 10**9
 
+_last: list[tuple[tuple[ResourceSlice, ...], bool]] = [((), False)]
+
+
+def _declared(slices: tuple[ResourceSlice, ...]) -> bool:
+    """Whether any device costs its node anything; known by identity, for slices hardly ever change."""
+    if _last[0][0] is not slices:
+        _last[0] = slices, any(d.node_allocatable_resources for s in slices for d in s.spec.devices)
+    return _last[0][1]
+
 
 class Allocatable:
     def __init__(self, after: Aftermath, pools: Pools) -> None:
         self._after, self._pools = after, pools
-        self._on = "DRANodeAllocatableResources" in after.policy.features and any(
-            d.node_allocatable_resources for s in after.snapshot.slices for d in s.spec.devices
-        )
-        self._given = dict(after.kept) | {g.claim: g.allocation for g in after.given}
+        self._on = "DRANodeAllocatableResources" in after.policy.features and _declared(after.snapshot.slices)
+        self._given = dict(after.kept) | {g.claim: g.allocation for g in after.given} if self._on else {}
 
     def staying(self, pod: Pod) -> Amounts:
         if not self._on:

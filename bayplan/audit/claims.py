@@ -73,7 +73,7 @@ def audit_claims(after: Aftermath, pools: Pools) -> Iterator[Finding]:
 
 def _staying(after: Aftermath) -> Iterator[Finding]:
     """What is given now to a claim that pods use already selects their nodes, too."""
-    given = {g.claim: g.allocation for g in after.given}
+    given = {g.claim: g.allocation for g in after.given if g.claim in after.snapshot.claims}
     for pod in after.pods if given else ():
         for _, key in pod.claims if pod.node else ():
             if key in given:

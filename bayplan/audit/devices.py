@@ -35,9 +35,10 @@ def audit_devices(after: Aftermath, pools: Pools) -> Iterator[Finding]:
             holds.setdefault(identity, []).append(Hold(given.claim, result))
     # Held devices matter where the plan draws on the same device or on a counter of the same pool.
     touched = {(driver, pool) for driver, pool, _ in new}
+    names = {pool for _, pool in touched}
     for claim, allocation in after.kept.items():
         for result in allocation.devices.results:
-            if (result.driver, result.pool) in touched and not result.admin_access:
+            if result.pool in names and (result.driver, result.pool) in touched and not result.admin_access:
                 holds.setdefault((result.driver, result.pool, result.device), []).append(Hold(claim, result))
     shared = "DRAConsumableCapacity" in after.policy.features
     for identity, device in new.items():

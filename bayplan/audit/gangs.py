@@ -26,7 +26,7 @@ def audit_gangs(after: Aftermath) -> Iterator[Finding]:
         for pod_set in after.snapshot.workloads[name].pod_sets:
             members[name, pod_set.name] = ([], [])
     for pod in after.pods:
-        if pod.node and not pod.terminating and (pod.workload, pod.pod_set) in members:
+        if pod.workload in places and pod.node and not pod.terminating and (pod.workload, pod.pod_set) in members:
             members[pod.workload, pod.pod_set][0].append(pod)
     for placed in after.placed:
         members[placed.workload.key, placed.pod_set.name][1].append(placed)

@@ -84,7 +84,7 @@ class Cycle:
         self.snapshot, self.policy, self.now_s = snapshot, policy, now_s
         self.decisions: list[AnyDecision] = []
         self.teams = teams(snapshot.pods)
-        self.held = {k: c.status.allocation for k, c in snapshot.claims.items() if c.status.allocation is not None}
+        self.held = {k: given for k, c in snapshot.claims.items() if (given := c.status.allocation) is not None}
         order = named(ORDERS, "order", policy.order)
         ordered = sorted(snapshot.workloads.values(), key=order)
         self.unfinished = [w for w in ordered if w.admission and self._missing(w)]
