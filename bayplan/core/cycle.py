@@ -194,8 +194,8 @@ class Cycle:
             self._hold(workload, *sorted(dict.fromkeys(reasons), key=explain.prospect))
 
     def _blocked(self, workload: Workload) -> Blocked | None:
-        pods = self._team(workload).pods
-        return blocked(self.snapshot, pods, now_s=self.now_s, timeout_s=self.policy.binding_timeout_s)
+        pods, timeout_s = self._team(workload).pods, self.policy.binding_timeout_s
+        return blocked(self.snapshot, pods, now_s=self.now_s, timeout_s=timeout_s) if pods else None
 
     def _overdue(self, workload: Workload, placed: Wanted | None = None) -> bool:
         """Whether the workload has lacked pods for longer than it may.
