@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from bayplan.core.book import Option
 from bayplan.core.fleet import Fleet, Put, Trial
+from bayplan.core.score import Loss, Score
 from bayplan.core.stock import Mix
 from bayplan.core.topology import HOSTNAME, Domain, Forest, Tree
 from bayplan.model.node import NodeSelector
@@ -21,8 +22,6 @@ from bayplan.model.reason import TopologyPlacementFailed
 from bayplan.model.workload import TopologyRequest
 
 T = TypeVar("T")
-Score = Callable[[int, int, Option], int]
-Loss = Callable[[int], int]
 
 CANDIDATES_MAX = (
     8  # domains tried per pod set and level: a gang that fits none of the tightest rarely fits a looser one

@@ -25,10 +25,10 @@ from bayplan.runtime.patterns import UNIT_MILLI, Asked, Hardware, Patterns, Solv
 
 WHOLE = 1000
 MICRO_PER_MILLI = 1000
-AHEAD_PERCENT = 10  # of the fleet: 5 to 15 are alike on openb; at 30 a market refuses awkward work, which nobody may
+AHEAD_PERCENT = 10  # of the fleet: 15 is as good on openb; at 30 a market refuses awkward work, which nobody may
 
 
-PERIOD_S = 300  # how long prices stand in a loop: a market of 5,000 nodes takes a second or two to work out
+PERIOD_S = 300  # how long prices stand in a loop: the market of openb's 1,213 nodes takes 0.2 s of CPU to work out
 
 
 class Pricer:
