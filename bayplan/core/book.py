@@ -99,7 +99,7 @@ class Book:
         self._signature_ids: dict[_Signature, int] = {}
         self._options: list[dict[int, tuple[Option, ...]]] = []
         self._counts: list[dict[int, int]] = []
-        self._admits: dict[tuple[int, int], bool] = {}
+        self._barriers: dict[tuple[int, int], str] = {}
         self._views: dict[int, NodeView] = {}
         self._empties: dict[int, int] = {}
         self._usable: dict[tuple[int, int], int] = {}
@@ -204,6 +204,10 @@ class Book:
     def kind(self, sig: int) -> int:
         return self._classes[self._signatures[sig].cls].kind
 
+    def kind_of(self, cls: int) -> int:
+        """The catalogue's kind of the nodes of a class, 0 for those without devices."""
+        return self._classes[cls].kind
+
     def free(self, sig: int) -> tuple[int, ...]:
         return self._signatures[sig].free
 
@@ -229,18 +233,22 @@ class Book:
 
     def _work_out(self, sig: int, shape: int) -> tuple[Option, ...]:
         asked, (cls, free, state) = self._shapes[shape], self._signatures[sig]
+        for i, amount in asked.needs:
+            if free[i] < amount:
+                return ()
         if asked.missing or not self.admits(cls, shape):
+            return ()
+        fits = self.catalog.fits(self._classes[cls].kind, state, asked.ask) if asked.ask else ()
+        if asked.ask and not fits:
             return ()
         after = list(free)
         for i, amount in asked.needs:
             after[i] -= amount
-            if after[i] < 0:
-                return ()
         left = tuple(after)
         if not asked.ask:
             return (Option(None, self.signature(cls, left, state)),)
         found = []
-        for fit in self.catalog.fits(self._classes[cls].kind, state, asked.ask):
+        for fit in fits:
             rest = self._charged(left, fit, asked.template) if fit.charges else left
             if rest is not None:
                 found.append(Option(fit, self.signature(cls, rest, fit.after)))
@@ -258,14 +266,17 @@ class Book:
 
     def admits(self, cls: int, shape: int) -> bool:
         """Whether nodes of this class may run the shape at all: selector, affinity, taints, readiness."""
-        rule = self._shapes[shape].rule
-        known = self._admits.get((cls, rule))
-        if known is None:
-            known = self._admits[(cls, rule)] = not self._barrier(cls, shape)
-        return known
+        return not self._barrier(cls, shape)
 
     def _barrier(self, cls: int, shape: int) -> str:
-        template, (_, _, _, _, node) = self._shapes[shape].template, self._classes[cls]
+        key = cls, self._shapes[shape].rule
+        known = self._barriers.get(key)
+        if known is None:
+            known = self._barriers[key] = self._bars(cls, self._shapes[shape].template)
+        return known
+
+    def _bars(self, cls: int, template: PodTemplate) -> str:
+        node = self._classes[cls].sample
         if not node.ready:
             return "notReady"
         if any(node.labels.get(k) != v for k, v in template.node_selector):
@@ -357,8 +368,10 @@ class Book:
         barrier = self._barrier(cls, shape)
         if barrier:
             return barrier
-        short = [self.resources[i] for i, amount in asked.needs if free[i] < amount]
-        return short[0] if short else self._taken_by_devices(sig, asked) or self._devices_cause(cls, state, asked)
+        for i, amount in asked.needs:
+            if free[i] < amount:
+                return self.resources[i]
+        return self._taken_by_devices(sig, asked) or self._devices_cause(cls, state, asked)
 
     def _taken_by_devices(self, sig: int, asked: _Shape) -> str:
         """The resource of which the devices that would do take more than the pod leaves; "" where none would do."""

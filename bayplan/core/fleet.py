@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import NamedTuple, TypeVar
 
@@ -164,12 +164,15 @@ class Fleet:
         self.taken = dict(occupancy.taken)
         self.original: Mapping[str, int] = occupancy.sigs
         self.sigs: dict[str, int] = dict(occupancy.sigs)
+        self.entered: list[int] = []
+        """The states that nodes went into in this cycle, one after another."""
         self._members: dict[int, list[int]] = {}
         for at, name in enumerate(self.names):
             self._members.setdefault(self.sigs[name], []).append(at)
 
     def _enter(self, node: str, sig: int) -> None:
         self.sigs[node] = sig
+        self.entered.append(sig)
         heapq.heappush(self._members.setdefault(sig, []), self.rank[node])
 
     def first(self, sig: int) -> str | None:
@@ -184,8 +187,8 @@ class Fleet:
         return None
 
     def states(self) -> list[int]:
-        """Signatures that some node has (or had: `first` tells)."""
-        return list(self._members)
+        """Signatures that some node has."""
+        return [sig for sig in dict.fromkeys(self.sigs.values()) if sig >= 0]
 
     def absorb(self, trial: Trial) -> None:
         """Takes a successful trial over."""
@@ -251,6 +254,10 @@ class Trial:
                 state = book.catalog.state(node, self.taken.get(node, self.fleet.taken[node]), self.shared)
                 known = self.sigs[node] = book.at(known, book.free(known), state)
         return known
+
+    def reader(self) -> Callable[[str], int]:
+        """`sig` for many nodes, as long as the trial stays as it is."""
+        return self.sig if self.touched else self.fleet.sigs.__getitem__
 
     @property
     def touched(self) -> bool:

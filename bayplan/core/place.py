@@ -9,7 +9,9 @@ leaves no room for a later pod set is taken back by dropping its trial.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import NamedTuple, TypeVar
 
 from bayplan.core.book import Option
@@ -54,6 +56,14 @@ class Placement(NamedTuple):
     domain: str
 
 
+class _Ranking:
+    """The states that can run a pod of one shape, best first, as of so many changes `seen`."""
+
+    def __init__(self, seen: int) -> None:
+        self.seen = seen
+        self.heap: list[tuple[int, int, int]] = []
+
+
 class Placer:
     """Placing for one cycle: the fleet, the trees, the node score in force, and the mix it was made for."""
 
@@ -61,8 +71,9 @@ class Placer:
         self.fleet, self.book, self.forest, self.mix = fleet, fleet.book, forest, mix
         self._score, self._loss = score, loss
         self._best: dict[int, dict[int, tuple[int, Option] | None]] = {}
+        self._rankings: dict[int, _Ranking] = {}
         self._failed: dict[tuple[Need, ...], TopologyPlacementFailed] = {}
-        self._empty: dict[int, dict[int, int]] = {}
+        self._classes: dict[Domain, Counter[int]] = {}
         self._never: dict[Need, TopologyPlacementFailed | None] = {}
         self._reached: dict[tuple[NodeSelector, ...], frozenset[str]] = {}
 
@@ -99,18 +110,35 @@ class Placer:
         return found and (found[1], found[2])
 
     def _best_of_fleet(self, shape: int) -> tuple[str, Option] | None:
-        found: tuple[int, int, str, Option] | None = None
-        memo = self._best.setdefault(shape, {})
-        for sig in self.fleet.states():
-            best = memo[sig] if sig in memo else self.best_option(sig, shape)
-            if best is None or (found is not None and best[0] < found[0]):
-                continue
-            node = self.fleet.first(sig)
-            if node is not None:
-                key = best[0], -self.fleet.rank[node], node, best[1]
-                if found is None or key[:2] > found[:2]:
-                    found = key
-        return found and (found[2], found[3])
+        """From a heap of (score, rank, state): only nodes that changed since the shape last asked are looked at."""
+        fleet, ranking = self.fleet, self._rankings.get(shape)
+        if ranking is None:
+            able = [sig for sig in fleet.states() if self.book.options(sig, shape)]
+            ranking = self._rankings[shape] = _Ranking(len(fleet.entered))
+            ranking.heap = [(*found, sig) for sig in able if (found := self._ranked(sig, shape)) is not None]
+            heapify(ranking.heap)
+        for sig in fleet.entered[ranking.seen :]:
+            found = self._ranked(sig, shape)
+            if found is not None:
+                heappush(ranking.heap, (*found, sig))
+        ranking.seen = len(fleet.entered)
+        while ranking.heap:
+            score, rank, sig = ranking.heap[0]
+            node = fleet.first(sig)
+            if node is None:
+                heappop(ranking.heap)
+            elif fleet.rank[node] != rank:
+                heapreplace(ranking.heap, (score, fleet.rank[node], sig))
+            else:
+                best = self.best_option(sig, shape)
+                return best and (node, best[1])
+        return None
+
+    def _ranked(self, sig: int, shape: int) -> tuple[int, int] | None:
+        """The state's place in the order: its score, then the rank of its first node. None where no pod can run."""
+        node = self.fleet.first(sig)
+        best = self.best_option(sig, shape) if node is not None else None
+        return (-best[0], self.fleet.rank[node]) if node is not None and best is not None else None
 
     # --- a gang --------------------------------------------------------------------------------------------------
 
@@ -130,16 +158,18 @@ class Placer:
 
     def room_if_empty(self, shape: int) -> Callable[[str], int]:
         """How many pods of the shape a node would hold if nothing ran there."""
-        memo = self._empty.setdefault(shape, {})
         book, sigs = self.book, self.fleet.original
+        return lambda node: book.count(book.empty(sigs[node]), shape)
 
-        def room(node: str) -> int:
-            sig = sigs[node]
-            if sig not in memo:
-                memo[sig] = book.count(book.empty(sig), shape)
-            return memo[sig]
-
-        return room
+    def empty_room(self, domain: Domain, shape: int) -> int:
+        """The same for a whole domain."""
+        book, known = self.book, self._classes.get(domain)
+        if known is None:
+            sigs = Counter(map(self.fleet.original.__getitem__, domain.nodes))
+            known = self._classes[domain] = Counter()
+            for sig, nodes in sigs.items():
+                known[book.node_class_of(sig)] += nodes
+        return sum(nodes * book.count(book.empty_of(cls), shape) for cls, nodes in known.items())
 
     def never(self, needs: tuple[Need, ...]) -> TopologyPlacementFailed | None:
         """Why a need could not be placed even if nothing ran, or None when each alone could."""
@@ -196,8 +226,9 @@ class Placer:
         book, shape = self.book, need.shape
         counts = dict.fromkeys(domain.nodes, 0) if need.near else {}
         by_sig: dict[int, int] = {}
+        sig_of = trial.reader()
         for node in self.within_reach(domain.nodes, need.near):
-            sig = trial.sig(node)
+            sig = sig_of(node)
             count = by_sig.get(sig)
             if count is None:
                 count = by_sig[sig] = book.count(sig, shape) if sig >= 0 else 0
@@ -356,20 +387,14 @@ def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level:
     """The numbers of a need that found no domain: the best one, what the nodes lack, and whether it could ever fit."""
     book = placer.book
     counts = placer.counts(trial, tree.root, need)
-    empty = placer.room_if_empty(need.shape)
     domains = tree.domains(level)
-    sized = [(sum(counts[n] for n in d.nodes), sum(map(empty, d.nodes)), d) for d in domains]
+    sized = [(sum(map(counts.__getitem__, d.nodes)), placer.empty_room(d, need.shape), d) for d in domains]
     ever = any(room >= need.pods for _, room, _ in sized)
     now, room, best = max(sized, key=lambda s: s[:2] if ever else (s[1], s[0]), default=(0, 0, tree.root))
-    lacking: dict[str, int] = {}
-    causes: dict[int, str] = {}
-    for node in tree.root.nodes:
-        if not counts[node]:
-            sig = trial.sig(node)
-            if sig not in causes:
-                causes[sig] = book.cause(sig, need.shape) if sig >= 0 else "reserved"
-            cause = causes[sig]
-            lacking[cause] = lacking.get(cause, 0) + 1
+    full = Counter(map(trial.reader(), (node for node in tree.root.nodes if not counts[node])))
+    lacking: Counter[str] = Counter()
+    for sig, nodes in full.items():
+        lacking[book.cause(sig, need.shape) if sig >= 0 else "reserved"] += nodes
     return TopologyPlacementFailed(
         pod_set=need.pod_set,
         pods_needed=need.pods,

@@ -10,7 +10,7 @@ outside queues follow PriorityClass alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from bayplan.core.fleet import Trial
@@ -160,11 +160,11 @@ class Preemption:
         """Those whose leaving could help: they use quota that is short, or stand where the preemptor could."""
         short = quotas.short(asks.queue, asks.charges) if asks.queue else None
         rooms = [self.placer.room_if_empty(n.shape) for n in asks.needs]
-        helps = {n: any(room(n) for room in rooms) for n in self.placer.fleet.names}
+        helps = cache(lambda node: node in self.placer.fleet.original and any(room(node) for room in rooms))
         return {
             r.workload.key: (r, why)
             for r, why in sorted(allowed, key=lambda found: found[0].cost)
-            if any(helps.get(p.node) for p in r.pods) or (short is not None and r.charges.get(short.cell))
+            if any(helps(p.node) for p in r.pods) or (short is not None and r.charges.get(short.cell))
         }
 
     # --- trials --------------------------------------------------------------------------------------------------

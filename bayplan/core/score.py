@@ -42,16 +42,23 @@ def stranding(book: Book, mix: Mix, worths: Worths | None = None) -> Score:
     """
     stock = stock_of(book, mix)
     prices = cache(lambda: scarcity.prices(book, mix))
+    least_taken: dict[tuple[int, int], int] = {}
+
+    def least(before: int, shape: int) -> int:
+        key = before, shape
+        if key not in least_taken:
+            free = stock.loss(before).free
+            least_taken[key] = min(free - stock.loss(o.after).free for o in book.options(before, shape))
+        return least_taken[key]
 
     def score(before: int, shape: int, option: Option) -> int:
         now, after = stock.loss(before), stock.loss(option.after)
         gain = (NEXT * (now.next - after.next) + FILL * (now.filled - after.filled)) / (NEXT + FILL) / stock.scale
         taken = now.free - after.free
         price = SCARCITY * prices().get(book.node_class_of(before), 0) * taken / WHOLE if taken else 0.0
-        choices = book.options(before, shape)
-        least = min(now.free - stock.loss(o.after).free for o in choices) if len(choices) > 1 else taken
+        spare = taken - least(before, shape) if taken else 0
         beyond = PRICED * worths.beyond_milli(before, option.after) if worths else 0.0
-        return 2 * _graded(gain - price - (taken - least) - beyond) + (book.view(before).pods > 0)
+        return 2 * _graded(gain - price - spare - beyond) + (book.view(before).pods > 0)
 
     return score
 

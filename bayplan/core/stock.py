@@ -38,6 +38,25 @@ class _Asked(NamedTuple):
     ask: int
 
 
+class _Short(NamedTuple):
+    """What `pods` pods of one shape `need` of a resource, `each` for a pod; `at` is the shape's place in the mix."""
+
+    need: int
+    each: int
+    at: int
+
+
+class _Served(NamedTuple):
+    """A device state on nodes of one class, as long as nothing but devices runs short.
+
+    `shorts` holds, by resource, the shapes that could run short of it, the largest need first.
+    """
+
+    loss: Loss
+    worths: tuple[Worth, ...]
+    shorts: tuple[tuple[int, tuple[_Short, ...]], ...]
+
+
 class Stock:
     """Losses under one mix, remembered per node state.
 
@@ -55,7 +74,8 @@ class Stock:
         self._whole_weight = asked * whole_share // (100 - whole_share) if asked else whole_share
         self.scale = max(1, asked + self._whole_weight)
         self._losses: dict[int, Loss] = {}
-        self._devices: dict[tuple[int, int], tuple[tuple[int, ...], tuple[Worth, ...]]] = {}
+        self._known: dict[tuple[int, int], _Served] = {}
+        self._worths: dict[tuple[int, int], dict[int, Worth]] = {}
 
     def loss(self, sig: int) -> Loss:
         """What is free on a node in this state, and lost."""
@@ -66,35 +86,52 @@ class Stock:
 
     def _loss(self, sig: int) -> Loss:
         book = self._book
-        gpus, served = self._served(book.kind(sig), book.state(sig))
-        total = sum(gpus)
-        if not total:
-            return Loss(0, 0, 0)
-        free, cls = book.free(sig), book.node_class_of(sig)
-        next_ = filled = self._whole_weight * (total - WHOLE * gpus.count(WHOLE))
-        for (weight, shape, needs, _), (usable, pods, each) in zip(self._asked, served, strict=True):
-            if pods and not book.admits(cls, shape):
-                pods = 0
-            for i, amount in needs:
-                if amount * pods > free[i]:
-                    pods = max(0, free[i] // amount)
-            if pods:
-                next_ += weight * (total - usable)
-                filled += weight * max(0, total - pods * each)
-            else:
-                next_ += weight * total
-                filled += weight * total
+        served = self._served(book.node_class_of(sig), book.state(sig))
+        (total, next_, filled), free = served.loss, book.free(sig)
+        fewer: dict[int, int] = {}
+        for resource, shorts in served.shorts:
+            there = free[resource]
+            for need, each, at in shorts:
+                if need <= there:
+                    break
+                pods = max(0, there // each)
+                fewer[at] = min(pods, fewer.get(at, pods))
+        for at, pods in fewer.items():
+            weight, worth = self._asked[at].weight, served.worths[at]
+            if not pods:
+                next_ += weight * worth.usable_milli
+            left = max(0, total - worth.pods * worth.milli_each)
+            filled += weight * (max(0, total - pods * worth.milli_each) - left)
         return Loss(total, next_, filled)
 
-    def _served(self, kind: int, state: int) -> tuple[tuple[int, ...], tuple[Worth, ...]]:
-        """Free thousandths per GPU, and what they are worth to each ask of the mix."""
-        known = self._devices.get((kind, state))
+    def _served(self, cls: int, state: int) -> _Served:
+        known = self._known.get((cls, state))
         if known is None:
-            catalog = self._book.catalog
-            gpus = catalog.free_milli(kind, state) if kind else ()
-            by_ask = dict(zip(self._asks, catalog.worths(kind, state, self._asks), strict=True)) if gpus else {}
-            known = self._devices[kind, state] = gpus, tuple(by_ask.get(a.ask, NO_WORTH) for a in self._asked)
+            known = self._known[cls, state] = self._work_out(cls, state)
         return known
+
+    def _work_out(self, cls: int, state: int) -> _Served:
+        book, kind = self._book, self._book.kind_of(cls)
+        gpus = book.catalog.free_milli(kind, state) if kind else ()
+        total = sum(gpus)
+        if not total:
+            return _Served(Loss(0, 0, 0), (), ())
+        by_ask = self._worths.get((kind, state))
+        if by_ask is None:
+            worths = book.catalog.worths(kind, state, self._asks)
+            by_ask = self._worths[kind, state] = dict(zip(self._asks, worths, strict=True))
+        served = tuple(by_ask[a.ask] if book.admits(cls, a.shape) else NO_WORTH for a in self._asked)
+        next_ = filled = self._whole_weight * (total - WHOLE * gpus.count(WHOLE))
+        shorts: dict[int, list[_Short]] = {}
+        for at, (asked, worth) in enumerate(zip(self._asked, served, strict=True)):
+            usable, pods, each = worth if worth.pods else NO_WORTH
+            next_ += asked.weight * (total - usable)
+            filled += asked.weight * max(0, total - pods * each)
+            for resource, amount in asked.needs:
+                if amount * pods:
+                    shorts.setdefault(resource, []).append(_Short(amount * pods, amount, at))
+        by_need = tuple((r, tuple(sorted(found, reverse=True))) for r, found in sorted(shorts.items()))
+        return _Served(Loss(total, next_, filled), served, by_need)
 
 
 @lru_cache(maxsize=KEPT)

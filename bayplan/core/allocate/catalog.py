@@ -9,6 +9,7 @@ kinds and states are to be read again; `Taken` stays valid.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -139,6 +140,7 @@ class Catalog:
         self._situation_ids: dict[_Situation, int] = {_Situation((), ()): 0}
         self._fits: dict[tuple[int, int, int], tuple[Fit, ...]] = {}
         self._counts: dict[tuple[int, int, int], int] = {}
+        self._free: dict[tuple[int, int], tuple[int, ...]] = {}
         self._undecided: set[tuple[int, int, int]] = set()
         self._unmatched: dict[int, DevicesNotFound | None] = {}
         self._tenants: dict[str, int] = {"": 0}
@@ -450,7 +452,10 @@ class Catalog:
 
     def free_milli(self, kind: int, state: int) -> tuple[int, ...]:
         """Free thousandths of each physical GPU, most first."""
-        return figures.free_milli(self._board(kind, state))
+        known = self._free.get((kind, state))
+        if known is None:
+            known = self._free[kind, state] = figures.free_milli(self._board(kind, state))
+        return known
 
     def usable_milli(self, kind: int, state: int, ask: int) -> int:
         """Free thousandths on GPUs that could serve one device of this ask now."""
@@ -459,14 +464,14 @@ class Catalog:
 
     def worths(self, kind: int, state: int, asks: Sequence[int]) -> tuple[Worth, ...]:
         """What the devices of a state are worth to each ask."""
-        board = self._board(kind, state)
-        return tuple(self._worth(kind, state, ask, board) for ask in asks)
+        slots = Counter(self._board(kind, state).slots).items()
+        return tuple(self._worth(kind, state, ask, slots) for ask in asks)
 
-    def _worth(self, kind: int, state: int, ask: int, board: Board) -> Worth:
+    def _worth(self, kind: int, state: int, ask: int, slots: Iterable[tuple[Slot, int]]) -> Worth:
         asked = self._questions[ask].ask
         if asked is None:
             return NO_WORTH
-        alone = None if self._upstream else figures.worth(self._offers, asked, board)
+        alone = None if self._upstream else figures.worth(self._offers, asked, slots)
         if alone is not None:
             return alone
         fits = self.fits(kind, state, ask)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bayplan.core.allocate.asks import Ask, Need
-from bayplan.core.allocate.board import Board
+from bayplan.core.allocate.board import Board, Slot
 from bayplan.core.allocate.components import State
 from bayplan.core.allocate.objective import free
 from bayplan.core.allocate.offers import TALLY_MAX, Offers
@@ -62,19 +62,19 @@ def usable_milli(offers: Offers, ask: Ask, board: Board) -> int:
     return sum(gpu_free(state) for state, mask in board.slots if any(offers.of(need, state, mask) for need in needs))
 
 
-def worth(offers: Offers, ask: Ask, board: Board) -> Worth | None:
-    """What a board is to an ask, GPU by GPU; None where the ask's devices depend on one another."""
+def worth(offers: Offers, ask: Ask, slots: Iterable[tuple[Slot, int]]) -> Worth | None:
+    """What the slots, each there so many times, are to an ask; None where the ask's devices depend on one another."""
     if len(ask.wants) != 1 or len(ask.wants[0]) != 1 or ask.constraints:
         return None
     need = ask.wants[0][0]
     if need.every or need.admin or not need.count:
         return None
     usable = pods = each = 0
-    for state, mask in board.slots:
+    for (state, mask), times in slots:
         part = _part(offers, need, state, mask)
         if part.pods > 1 and need.count > 1 and state.kind.templates[0].shareable:
             return None
-        usable, pods, each = usable + part.usable_milli, pods + part.pods, max(each, part.milli_each)
+        usable, pods, each = usable + part.usable_milli * times, pods + part.pods * times, max(each, part.milli_each)
     return Worth(usable, pods // need.count, each * need.count) if pods >= need.count else NO_WORTH
 
 
