@@ -7,10 +7,11 @@ of one shape as still fit, CPU and memory included.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from bayplan.core.allocate import NO_WORTH, Worth
+from bayplan.core.allocate import Worth
 from bayplan.core.book import Book
 
 Mix: TypeAlias = tuple[tuple[int, int], ...]
@@ -53,7 +54,7 @@ class _Served(NamedTuple):
     """
 
     loss: Loss
-    worths: tuple[Worth, ...]
+    worths: Mapping[int, Worth]
     shorts: tuple[tuple[int, tuple[_Short, ...]], ...]
 
 
@@ -70,12 +71,13 @@ class Stock:
             for weight, shape in _typical(merged(book, mix))
         )
         self._asks = tuple(dict.fromkeys(a.ask for a in self._asked))
-        asked = sum(a.weight for a in self._asked)
+        self._weight = asked = sum(a.weight for a in self._asked)
         self._whole_weight = asked * whole_share // (100 - whole_share) if asked else whole_share
         self.scale = max(1, asked + self._whole_weight)
         self._losses: dict[int, Loss] = {}
         self._known: dict[tuple[int, int], _Served] = {}
         self._worths: dict[tuple[int, int], dict[int, Worth]] = {}
+        self._on: dict[int, tuple[tuple[int, _Asked], ...]] = {}
 
     def loss(self, sig: int) -> Loss:
         """What is free on a node in this state, and lost."""
@@ -97,11 +99,11 @@ class Stock:
                 pods = max(0, there // each)
                 fewer[at] = min(pods, fewer.get(at, pods))
         for at, pods in fewer.items():
-            weight, worth = self._asked[at].weight, served.worths[at]
+            asked = self._asked[at]
+            usable, most, each = served.worths[asked.ask]
             if not pods:
-                next_ += weight * worth.usable_milli
-            left = max(0, total - worth.pods * worth.milli_each)
-            filled += weight * (max(0, total - pods * worth.milli_each) - left)
+                next_ += asked.weight * usable
+            filled += asked.weight * (min(total, most * each) - min(total, pods * each))
         return Loss(total, next_, filled)
 
     def _served(self, cls: int, state: int) -> _Served:
@@ -115,23 +117,31 @@ class Stock:
         gpus = book.catalog.free_milli(kind, state) if kind else ()
         total = sum(gpus)
         if not total:
-            return _Served(Loss(0, 0, 0), (), ())
+            return _Served(Loss(0, 0, 0), {}, ())
         by_ask = self._worths.get((kind, state))
         if by_ask is None:
             worths = book.catalog.worths(kind, state, self._asks)
             by_ask = self._worths[kind, state] = dict(zip(self._asks, worths, strict=True))
-        served = tuple(by_ask[a.ask] if book.admits(cls, a.shape) else NO_WORTH for a in self._asked)
-        next_ = filled = self._whole_weight * (total - WHOLE * gpus.count(WHOLE))
+        next_ = filled = self._weight * total + self._whole_weight * (total - WHOLE * gpus.count(WHOLE))
         shorts: dict[int, list[_Short]] = {}
-        for at, (asked, worth) in enumerate(zip(self._asked, served, strict=True)):
-            usable, pods, each = worth if worth.pods else NO_WORTH
-            next_ += asked.weight * (total - usable)
-            filled += asked.weight * max(0, total - pods * each)
-            for resource, amount in asked.needs:
-                if amount * pods:
-                    shorts.setdefault(resource, []).append(_Short(amount * pods, amount, at))
+        for at, asked in self._admitted(cls):
+            usable, pods, each = by_ask[asked.ask]
+            if pods:
+                next_ -= asked.weight * usable
+                filled -= asked.weight * min(total, pods * each)
+                for resource, amount in asked.needs:
+                    if amount:
+                        shorts.setdefault(resource, []).append(_Short(amount * pods, amount, at))
         by_need = tuple((r, tuple(sorted(found, reverse=True))) for r, found in sorted(shorts.items()))
-        return _Served(Loss(total, next_, filled), served, by_need)
+        return _Served(Loss(total, next_, filled), by_ask, by_need)
+
+    def _admitted(self, cls: int) -> tuple[tuple[int, _Asked], ...]:
+        """What of the mix may run on nodes of the class at all, with its place in the mix."""
+        known = self._on.get(cls)
+        if known is None:
+            admits = self._book.admits
+            known = self._on[cls] = tuple((i, a) for i, a in enumerate(self._asked) if admits(cls, a.shape))
+        return known
 
 
 @lru_cache(maxsize=KEPT)
