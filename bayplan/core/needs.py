@@ -90,18 +90,18 @@ def wanted(
 
 def _groups(template: PodTemplate, count: int, pods: Sequence[Pod], held: Held) -> list[_Group]:
     """The missing pods of a set, by what their claims still ask for."""
-    missing = count - sum(1 for p in pods if p.node)
-    unbound = [p for p in pods if not p.node][: max(0, missing)]
-    waiting: list[Pod | None] = [*unbound, *[None] * (missing - len(unbound))]
-    users = Counter(key for p in pods for _, key in p.claims)
+    missing = max(0, count - sum(1 for p in pods if p.node))
+    unbound = [p for p in pods if not p.node][:missing]
+    users = Counter(key for p in pods for _, key in p.claims) if pods else {}
     groups: dict[tuple[tuple[NodeSelector, ...], tuple[tuple[str, str], ...]], _Group] = {}
-    for pod in waiting:
+    for pod in (*unbound, None) if missing > len(unbound) else unbound:
         keys = {name: key for name, key in pod.claims if users[key] > 1} if pod else {}
         claims = tuple(_shared(c, keys) for c in template.claims) if keys else template.claims
         open_claims, near = _outstanding(claims, dict(pod.claims) if pod else {}, held)
         part = template if open_claims == template.claims else _with_claims(template, open_claims)
         key = near, tuple((c.name, c.claim) for c in open_claims)
-        groups.setdefault(key, _Group(part, near, [])).members.append(pod)
+        alike = [pod] if pod else [None] * (missing - len(unbound))
+        groups.setdefault(key, _Group(part, near, [])).members.extend(alike)
     return list(groups.values())
 
 
@@ -131,6 +131,8 @@ def _by_sharing(group: _Group, heads: dict[str, int], at: int) -> list[tuple[_Gr
     `heads` maps such claims to the number of the need that allocates them; `at` is the number of the next need.
     """
     shared = [c for c in group.template.claims if c.claim and c.template is not None]
+    if not shared:
+        return [(group, ())]
     follows = tuple(sorted({heads[c.claim] for c in shared if c.claim in heads}))
     left = tuple(c for c in group.template.claims if c not in shared or c.claim not in heads)
     template = group.template if len(left) == len(group.template.claims) else _with_claims(group.template, left)

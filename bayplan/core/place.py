@@ -11,24 +11,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from heapq import heapify, heappop, heappush, heapreplace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from bayplan.core.book import Option
+from bayplan.core.chooser import Chooser
 from bayplan.core.fleet import Fleet, Put, Trial
 from bayplan.core.score import Loss, Score
+from bayplan.core.spread import spread
 from bayplan.core.stock import Mix
 from bayplan.core.topology import HOSTNAME, Domain, Forest, Tree
 from bayplan.model.node import NodeSelector
 from bayplan.model.reason import TopologyPlacementFailed
 from bayplan.model.workload import TopologyRequest
 
-T = TypeVar("T")
-
 CANDIDATES_MAX = (
     8  # domains tried per pod set and level: a gang that fits none of the tightest rarely fits a looser one
 )
-APART = 1000  # more than any node score: who asks for a GPU and a NIC together wants them together
 TRIALS_MAX = 64  # trials per gang over all pod sets: bounds the search where pod sets compete for one domain
 
 
@@ -56,91 +54,16 @@ class Placement(NamedTuple):
     domain: str
 
 
-class _Ranking:
-    """The states that can run a pod of one shape, best first, as of so many changes `seen`."""
-
-    def __init__(self, seen: int) -> None:
-        self.seen = seen
-        self.heap: list[tuple[int, int, int]] = []
-
-
 class Placer:
     """Placing for one cycle: the fleet, the trees, the node score in force, and the mix it was made for."""
 
     def __init__(self, fleet: Fleet, forest: Forest, score: Score, mix: Mix = (), loss: Loss | None = None) -> None:
         self.fleet, self.book, self.forest, self.mix = fleet, fleet.book, forest, mix
-        self._score, self._loss = score, loss
-        self._best: dict[int, dict[int, tuple[int, Option] | None]] = {}
-        self._rankings: dict[int, _Ranking] = {}
+        self.chooser = Chooser(fleet, score, loss)
         self._failed: dict[tuple[Need, ...], TopologyPlacementFailed] = {}
         self._classes: dict[Domain, Counter[int]] = {}
         self._never: dict[Need, TopologyPlacementFailed | None] = {}
         self._reached: dict[tuple[NodeSelector, ...], frozenset[str]] = {}
-
-    # --- one pod -------------------------------------------------------------------------------------------------
-
-    def best_option(self, sig: int, shape: int) -> tuple[int, Option] | None:
-        """The best way to run one pod on a node in this state, with its score."""
-        memo = self._best.setdefault(shape, {})
-        if sig not in memo:
-            memo[sig] = self._choose(sig, shape)
-        return memo[sig]
-
-    def _choose(self, sig: int, shape: int) -> tuple[int, Option] | None:
-        """Scores are coarse, so that nodes are often equal; ways on one node are told apart by what exactly is lost."""
-        options = self.book.options(sig, shape)
-        if not options:
-            return None
-        scores = [self._score(sig, shape, o) - _distance(o) for o in options]
-        best = max(scores)
-        alike = [o for o, score in zip(options, scores, strict=True) if score == best]
-        loss = self._loss
-        return best, min(alike, key=lambda o: loss(o.after)) if loss and len(alike) > 1 else alike[0]
-
-    def _best_node(self, trial: Trial, domain: Domain, need: Need) -> tuple[str, Option] | None:
-        shape = need.shape
-        if not trial.touched and not domain.level and not need.near:
-            return self._best_of_fleet(shape)
-        found: tuple[int, str, Option] | None = None
-        for node in self.within_reach(domain.nodes, need.near):
-            sig = trial.sig(node)
-            best = self.best_option(sig, shape) if sig >= 0 else None
-            if best is not None and (found is None or best[0] > found[0]):
-                found = best[0], node, best[1]
-        return found and (found[1], found[2])
-
-    def _best_of_fleet(self, shape: int) -> tuple[str, Option] | None:
-        """From a heap of (score, rank, state): only nodes that changed since the shape last asked are looked at."""
-        fleet, ranking = self.fleet, self._rankings.get(shape)
-        if ranking is None:
-            able = [sig for sig in fleet.states() if self.book.options(sig, shape)]
-            ranking = self._rankings[shape] = _Ranking(len(fleet.entered))
-            ranking.heap = [(*found, sig) for sig in able if (found := self._ranked(sig, shape)) is not None]
-            heapify(ranking.heap)
-        for sig in fleet.entered[ranking.seen :]:
-            found = self._ranked(sig, shape)
-            if found is not None:
-                heappush(ranking.heap, (*found, sig))
-        ranking.seen = len(fleet.entered)
-        while ranking.heap:
-            score, rank, sig = ranking.heap[0]
-            node = fleet.first(sig)
-            if node is None:
-                heappop(ranking.heap)
-            elif fleet.rank[node] != rank:
-                heapreplace(ranking.heap, (score, fleet.rank[node], sig))
-            else:
-                best = self.best_option(sig, shape)
-                return best and (node, best[1])
-        return None
-
-    def _ranked(self, sig: int, shape: int) -> tuple[int, int] | None:
-        """The state's place in the order: its score, then the rank of its first node. None where no pod can run."""
-        node = self.fleet.first(sig)
-        best = self.best_option(sig, shape) if node is not None else None
-        return (-best[0], self.fleet.rank[node]) if node is not None and best is not None else None
-
-    # --- a gang --------------------------------------------------------------------------------------------------
 
     def place(self, needs: tuple[Need, ...]) -> Placement | TopologyPlacementFailed:
         """Every pod of every need, or why not. In a cycle the fleet only fills up, so a failure is remembered."""
@@ -193,7 +116,7 @@ class Placer:
         for node in need.pinned:
             reached = node in self.fleet.sigs and any(self.within_reach((node,), need.near))
             sig = trial.sig(node) if reached else -1
-            best = self.best_option(sig, need.shape) if sig >= 0 else None
+            best = self.chooser.best_option(sig, need.shape) if sig >= 0 else None
             if best is None:
                 return None
             puts.append(trial.put(node, need.shape, best[1]))
@@ -206,7 +129,7 @@ class Placer:
             return None if chosen is None else (trial.put(chosen[0], need.shape, chosen[1]),)
         counts = self.counts(trial, domain, need)
         puts: list[Put] = []
-        for node, pods in _spread(tree, domain, counts, need.pods):
+        for node, pods in spread(tree, domain, counts, need.pods):
             for left in reversed(range(pods)):
                 option = self._next_option(trial.sig(node), need.shape, left)
                 if option is None:
@@ -216,10 +139,22 @@ class Placer:
 
     def _next_option(self, sig: int, shape: int, left: int) -> Option | None:
         """The best way to run one pod that leaves room for `left` more, as the first way of all does by its count."""
-        best = self.best_option(sig, shape)
+        best = self.chooser.best_option(sig, shape)
         if best is None or self.book.count(best[1].after, shape) >= left:
             return best and best[1]
         return self.book.options(sig, shape)[0]
+
+    def _best_node(self, trial: Trial, domain: Domain, need: Need) -> tuple[str, Option] | None:
+        shape = need.shape
+        if not trial.touched and not domain.level and not need.near:
+            return self.chooser.best_node(shape)
+        found: tuple[int, str, Option] | None = None
+        for node in self.within_reach(domain.nodes, need.near):
+            sig = trial.sig(node)
+            best = self.chooser.best_option(sig, shape) if sig >= 0 else None
+            if best is not None and (found is None or best[0] > found[0]):
+                found = best[0], node, best[1]
+        return found and (found[1], found[2])
 
     def counts(self, trial: Trial, domain: Domain, need: Need) -> dict[str, int]:
         """Pods of this need each node of the domain holds."""
@@ -245,12 +180,6 @@ class Placer:
             )
         reached = self._reached[near]
         return [n for n in nodes if n in reached]
-
-
-def _distance(option: Option) -> int:
-    """What it costs that a GPU and its NIC, asked for together, would be on different PCIe roots."""
-    apart = option.fit.apart if option.fit is not None else None
-    return APART if apart is not None and apart.level == "pcieRoot" else 0
 
 
 class _Gang:
@@ -338,7 +267,7 @@ class _Gang:
             alike.setdefault((trial.sig(node), reach(node)), node)
         found: list[tuple[bool, int, int, str]] = []
         for (sig, _), node in alike.items():
-            best = placer.best_option(sig, need.shape) if sig >= 0 else None
+            best = placer.chooser.best_option(sig, need.shape) if sig >= 0 else None
             if best is not None:
                 cramped = any(placer.book.count(best[1].after, f.shape) < f.pods for f in followers)
                 found.append((cramped, -best[0], placer.fleet.rank[node], node))
@@ -406,32 +335,3 @@ def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level:
         ever=ever,
         lacking=tuple(sorted(lacking.items(), key=lambda c: (-c[1], c[0]))),
     )
-
-
-def _spread(tree: Tree, domain: Domain, counts: dict[str, int], pods: int) -> Iterator[tuple[str, int]]:
-    """(node, pods) for a domain that holds them: few narrow domains, the last one by best fit."""
-    level = tree.below(domain.level) if domain.level in tree.levels or not domain.level else ""
-    if not level or level == HOSTNAME:
-        yield from _cover([(n, counts[n]) for n in domain.nodes], pods)
-        return
-    children = tree.within(domain, level)
-    sized = [(child, sum(counts[n] for n in child.nodes)) for child in children]
-    if sum(size for _, size in sized) < pods:
-        yield from _cover([(n, counts[n]) for n in domain.nodes], pods)
-        return
-    for child, share in _cover(sized, pods):
-        yield from _spread(tree, child, counts, share)
-
-
-def _cover(sized: list[tuple[T, int]], pods: int) -> list[tuple[T, int]]:
-    """The widest parts first; the last part is the smallest that holds the rest."""
-    left = sorted((s for s in sized if s[1]), key=lambda s: -s[1])
-    chosen: list[tuple[T, int]] = []
-    while pods and left:
-        if left[0][1] >= pods:
-            chosen.append((min((s for s in left if s[1] >= pods), key=lambda s: s[1])[0], pods))
-            return chosen
-        part, size = left.pop(0)
-        chosen.append((part, size))
-        pods -= size
-    return chosen
