@@ -47,34 +47,33 @@ class Chooser:
         return best, min(alike, key=lambda o: loss(o.after)) if loss and len(alike) > 1 else alike[0]
 
     def best_node(self, shape: int) -> tuple[str, Option] | None:
-        """The best node of the fleet; only states that nodes went into since the shape was last asked are looked at."""
+        """The best node of the fleet; only nodes that changed since the shape was last asked are looked at."""
         fleet, ranking = self._fleet, self._rankings.get(shape)
         if ranking is None:
             able = (sig for sig in fleet.states() if self._book.options(sig, shape))
-            ranked = [(*found, sig) for sig in able if (found := self._ranked(sig, shape)) is not None]
-            ranking = self._rankings[shape] = _Ranking(len(fleet.entered), ranked)
-        for sig in fleet.entered[ranking.seen :]:
-            found = self._ranked(sig, shape)
+            ranked = [found for sig in able if (found := self._ranked(sig, fleet.first(sig), shape)) is not None]
+            ranking = self._rankings[shape] = _Ranking(fleet.changes, ranked)
+        for node in fleet.changed(ranking.seen):
+            found = self._ranked(fleet.sigs[node], node, shape)
             if found is not None:
-                heappush(ranking.heap, (*found, sig))
-        ranking.seen = len(fleet.entered)
+                heappush(ranking.heap, found)
+        ranking.seen = fleet.changes
         while ranking.heap:
             score, rank, sig = ranking.heap[0]
-            node = fleet.first(sig)
-            if node is None:
+            first = fleet.first(sig)
+            if first is None:
                 heappop(ranking.heap)
-            elif fleet.rank[node] != rank:
-                heapreplace(ranking.heap, (score, fleet.rank[node], sig))
+            elif fleet.rank[first] != rank:
+                heapreplace(ranking.heap, (score, fleet.rank[first], sig))
             else:
                 best = self.best_option(sig, shape)
-                return best and (node, best[1])
+                return best and (first, best[1])
         return None
 
-    def _ranked(self, sig: int, shape: int) -> tuple[int, int] | None:
-        """The state's place in the order: its score, then the rank of its first node. None where no pod can run."""
-        node = self._fleet.first(sig)
-        best = self.best_option(sig, shape) if node is not None else None
-        return (-best[0], self._fleet.rank[node]) if node is not None and best is not None else None
+    def _ranked(self, sig: int, node: str | None, shape: int) -> tuple[int, int, int] | None:
+        """The entry of a state that this node is in; None where no pod can run."""
+        best = self.best_option(sig, shape) if sig >= 0 else None
+        return (-best[0], self._fleet.rank[node], sig) if node is not None and best is not None else None
 
 
 def _distance(option: Option) -> int:

@@ -10,6 +10,7 @@ import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from itertools import takewhile
 from typing import NamedTuple, TypeVar
 
 from bayplan.core.allocate import Charge, Separation, Taken, charges, total
@@ -164,15 +165,17 @@ class Fleet:
         self.taken = dict(occupancy.taken)
         self.original: Mapping[str, int] = occupancy.sigs
         self.sigs: dict[str, int] = dict(occupancy.sigs)
-        self.entered: list[int] = []
-        """The states that nodes went into in this cycle, one after another."""
+        self.changes = 0
+        self._changed: dict[str, int] = {}
         self._members: dict[int, list[int]] = {}
         for at, name in enumerate(self.names):
             self._members.setdefault(self.sigs[name], []).append(at)
 
     def _enter(self, node: str, sig: int) -> None:
         self.sigs[node] = sig
-        self.entered.append(sig)
+        self._changed.pop(node, None)
+        self._changed[node] = self.changes
+        self.changes += 1
         heapq.heappush(self._members.setdefault(sig, []), self.rank[node])
 
     def first(self, sig: int) -> str | None:
@@ -185,6 +188,11 @@ class Fleet:
             heapq.heappop(ranked)
         self._members.pop(sig, None)
         return None
+
+    def changed(self, since: int) -> list[str]:
+        """The nodes that went into another state after the first `since` changes, each once."""
+        recent = reversed(self._changed.items())
+        return [node for node, _ in takewhile(lambda change: change[1] >= since, recent)]
 
     def states(self) -> list[int]:
         """Signatures that some node has."""
