@@ -40,7 +40,11 @@ def manifests(options: Options) -> list[Json]:
 
 
 def rules(queues: str = "bayplan") -> list[Json]:
-    """The ClusterRole's rules: every (group, resource, verb) that is used, and no other."""
+    """The ClusterRole's rules: every (group, resource, verb) that is used, and no other.
+
+    Where Kueue admits, jobs and Workloads are only read.
+    """
+    admits = queues == "bayplan"
     found = [
         _rule("", ["nodes", "namespaces"], _READ),
         _rule("", ["pods"], ["get", *_READ, "patch", "delete"]),
@@ -55,16 +59,17 @@ def rules(queues: str = "bayplan") -> list[Json]:
         _rule("scheduling.k8s.io", ["priorityclasses", "podgroups", "workloads"], _READ),
         _rule("scheduling.k8s.io", ["podgroups/status"], ["patch"]),
         _rule("kueue.x-k8s.io", _QUEUE_KINDS, _READ),
-        _rule("kueue.x-k8s.io", ["workloads"], [*_READ, "create", "update", "patch", "delete"]),
-        _rule("kueue.x-k8s.io", ["workloads/status"], ["patch"]),
+        _rule("kueue.x-k8s.io", ["workloads"], [*_READ, *(["create", "update", "patch", "delete"] if admits else [])]),
         _rule("trainer.kubeflow.org", ["clustertrainingruntimes", "trainingruntimes"], _READ),
     ]
     groups: dict[str, list[str]] = {}
     for kind in JOB_KINDS:
         groups.setdefault(kind.group, []).append(kind.plural)
-    verbs = [*_READ, "patch"] if queues == "bayplan" else _READ
+    verbs = [*_READ, "patch"] if admits else _READ
     found += [_rule(group, sorted(plurals), verbs) for group, plurals in sorted(groups.items())]
-    return [*found, _rule("batch", ["jobs/status"], ["patch"])] if queues == "bayplan" else found
+    if admits:
+        found += [_rule("batch", ["jobs/status"], ["patch"]), _rule("kueue.x-k8s.io", ["workloads/status"], ["patch"])]
+    return found
 
 
 _QUEUE_KINDS = ["clusterqueues", "cohorts", "localqueues", "resourceflavors", "topologies", "workloadpriorityclasses"]

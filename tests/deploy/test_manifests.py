@@ -61,6 +61,11 @@ def test_every_kind_of_job_may_be_suspended_unless_kueue_does_it() -> None:
         assert "patch" in ours["verbs"] and "patch" not in theirs["verbs"]
 
 
+def test_beside_kueue_its_kinds_are_only_read() -> None:
+    for rule in rules("kueue"):
+        assert rule["apiGroups"] != ["kueue.x-k8s.io"] or set(rule["verbs"]) <= {"list", "watch"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "crds"), [(Options(), 7), (Options(crds=False), 0), (Options(queues="kueue"), 0)]
 )

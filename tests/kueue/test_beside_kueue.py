@@ -68,6 +68,7 @@ def test_kueue_admits_and_bayplan_binds(world: World, brain: Brain) -> None:
     assert {"QuotaReserved", "Admitted"} <= set(true_conditions(workload))
     assert (world.get("Job", "train", "team-a") or {})["spec"]["suspend"] is False
     assert by_kueue_alone(world)
+    assert [name for name in brain.metrics() if 'code="403"' in name] == []
     assert sound(world) == []
 
 
