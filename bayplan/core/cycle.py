@@ -13,7 +13,6 @@ from typing import NamedTuple
 from bayplan.core import explain
 from bayplan.core.book import claims_asked
 from bayplan.core.extended import Extended, scalar_devices
-from bayplan.core.fleet import Trial
 from bayplan.core.history import recent
 from bayplan.core.idle import Blocked, blocked, deallocations, left_behind
 from bayplan.core.members import assignment as assignment_of
@@ -23,7 +22,7 @@ from bayplan.core.order import ORDERS
 from bayplan.core.place import Placement
 from bayplan.core.preempt import Eviction, Preemption, Preemptor, Running
 from bayplan.core.quota import Charges, Quotas, Short, Tariff
-from bayplan.core.reservation import soonest
+from bayplan.core.reservation import Kept, opened, soonest
 from bayplan.core.setup import named, placer_for
 from bayplan.core.teams import NOBODY, Team, teams
 from bayplan.model.plan import AnyDecision, Evict, Hold, Place, Plan
@@ -102,7 +101,7 @@ class Cycle:
         self.preemption = Preemption(snapshot, self.placer, running, self.left)
         self.queues = {w.key: self._cluster_queue(w) for w in ordered}
         self.heads: dict[str, str] = {}
-        self.kept: dict[str, dict[str, int]] = {}
+        self.kept: dict[str, Kept] = {}
         self.assigned: dict[str, list[Assignment] | NoMatchingFlavor] = {}
 
     # --- what there is -------------------------------------------------------------------------------------------
@@ -264,6 +263,8 @@ class Cycle:
                 continue
             found = self.placer.place(assignment.wanted.needs)
             if isinstance(found, TopologyPlacementFailed):
+                found = self._filled_back(workload, assignment) or found
+            if isinstance(found, TopologyPlacementFailed):
                 reasons.append(found)
                 continue
             charged = self._by_devices(workload, queue, assignment, found)
@@ -422,17 +423,20 @@ class Cycle:
                 self.heads.setdefault(queue, workload.key)
                 return []
             if found is not None:
-                nodes = {p.node for group in found.puts for p in group}
-                self.kept[workload.key] = {n: self.placer.fleet.sigs[n] for n in nodes}
-                self.placer.fleet.close(nodes)
-                return [RoomKept(len(nodes), found.domain)]
+                found.close(self.placer.fleet)
+                self.kept[workload.key] = found
+                return [RoomKept(len(found.states), found.domain)]
         return []
+
+    def _filled_back(self, workload: Workload, assignment: Assignment) -> Placement | None:
+        """A place on kept nodes for one that will have ended when they are wanted."""
+        kept = [k for k in self.kept.values() if workload.runtime_s and k.spans(self.now_s + workload.runtime_s)]
+        return self.placer.fit(assignment.wanted.needs, opened(self.placer.fleet, kept)) if kept else None
 
     def _yields(self, assignments: list[Assignment]) -> list[AnyReason]:
         """Who has the room where this one would start if none were kept."""
-        for head, sigs in self.kept.items():
-            trial = Trial(self.placer.fleet)
-            trial.sigs.update(sigs)
+        for head, kept in self.kept.items():
+            trial = opened(self.placer.fleet, [kept])
             if any(self.placer.fit(a.wanted.needs, trial) is not None for a in assignments):
                 return [WaitingForHigherPriority(head, "")]
         return []
@@ -442,6 +446,8 @@ class Cycle:
 
     def _place(self, workload: Workload, found: Placement, assignment: Assignment, queue: str) -> None:
         self.placer.fleet.absorb(found.trial)
+        for kept in self.kept.values():
+            kept.close(self.placer.fleet)  # whoever fills back leaves the rest to whom it is kept for
         if queue and workload.admission is None:
             self.quotas = self.quotas.adding((queue, assignment.charges))
         known = self._team(workload).pods

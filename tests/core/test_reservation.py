@@ -65,6 +65,48 @@ def test_room_is_kept_where_it_is_there_soonest() -> None:
     assert words(cluster("a=2 b=2 c=2", gang, running="x:1%100@a y:1%100@b z:1@c"))["late"] == "c"
 
 
+@pytest.mark.parametrize(
+    ("runs", "late", "starts"),
+    [
+        ("old:1%9000@a", "late:1%4000", "a"),  # gone at 9000, when the last of those that run there is
+        ("old:1%9000@a", "late:1%4100", "held: WaitingForHigherPriority"),
+        ("old:1%9000@a", "late:1", "held: WaitingForHigherPriority"),  # nobody knows when it ends
+        ("old:1@a", "late:1%10", "held: WaitingForHigherPriority"),  # nobody knows when the room is free
+        ("old:1%4000@a", "late:1%10", "held: WaitingForHigherPriority"),  # overdue: it may be free at any moment
+    ],
+)
+def test_kept_room_is_filled_back_by_who_ends_in_time(runs: str, late: str, starts: str) -> None:
+    world = cluster("a=2 b=2 c=1", f"gang:2x2 {late}", running=f"elsewhere:1@c {runs}")
+    assert words(world)["late"] == starts
+
+
+def test_kept_room_is_filled_back_once() -> None:
+    found = words(cluster("a=2 b=2", "gang:2x2 x:1%100 y:1%100 z:1%100 v:1%100", running="old:1%9000@a"))
+    assert sorted(found[name] for name in "vxyz") == ["a", "b", "b", "held: TopologyPlacementFailed"]
+    assert found["gang"] == "held: TopologyPlacementFailed RoomKept"
+
+
+def test_filling_back_does_not_put_the_gang_off() -> None:
+    """With ends known the gang starts when the last of those that ran does, however much fills back."""
+
+    def started(fill: bool) -> int:
+        world = cluster("a=2 b=2", "gang:2x2", running="p0:1%1010@a p1:1%1015@b")
+        for now_s in range(1000, 1040):
+            if fill:
+                newcomer = cluster("a=2", f"late{now_s}:1%3").workloads[f"default/late{now_s}"]
+                world = world.with_workload(change(newcomer, created_s=now_s))
+            policy = change(POLICY, reserve_after_s=1)
+            world = world.carried_out(decide(world, policy, now_s=now_s), now_s=now_s)
+            if world.workloads["default/gang"].admission is not None:
+                return now_s
+            for workload in list(world.workloads.values()):
+                if workload.admission and workload.admission.admitted_s + workload.runtime_s <= now_s + 1:
+                    world = world.without(workload.key)
+        raise AssertionError("the gang starves")
+
+    assert started(fill=True) == started(fill=False) > 1010
+
+
 def test_nothing_is_kept_for_who_could_never_start() -> None:
     assert words(cluster("a=2", "gang:2x2 late:1"))["late"] == "a"
 
