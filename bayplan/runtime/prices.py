@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from bayplan.core.book import Book
+from bayplan.core.extended import Extended
 from bayplan.core.history import recent
 from bayplan.core.place import Placer
 from bayplan.core.setup import placer_for
@@ -75,6 +76,9 @@ def market(
     With less demand than room what is left over would be worth nothing; with much more the market would dream of
     refusing whatever is awkward. Raises ImportError, in one line, without the `solver` extra.
     """
+    by_devices = Extended(snapshot, policy).ways
+    likely = [by_devices(w)[-1] for w in likely]
+    ran = [(weight, by_devices(w)[-1]) for weight, w in ran]
     return _market(placer_for(snapshot, policy, likely, ran=ran), known, filling=True)
 
 

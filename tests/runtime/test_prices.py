@@ -17,6 +17,7 @@ from bayplan.model.prices import ClassPrices, Prices
 from bayplan.model.snapshot import Snapshot
 from bayplan.runtime.patterns import UNIT_MILLI, Asked, Hardware, solve
 from bayplan.runtime.prices import PERIOD_S, Pricer, market
+from tests.core.test_extended import asking
 from tests.make import cluster
 
 solver = pytest.mark.skipif(importlib.util.find_spec("highspy") is None, reason="needs the solver extra")
@@ -128,6 +129,15 @@ def test_a_market_prices_what_is_free_and_the_same_market_prices_the_same() -> N
     assert [p.like for p in one.prices.classes] == ["a"]
     assert 0 < one.served_milli <= 500 + 625
     assert where(snapshot, Policy(prices=one.prices))
+
+
+@solver
+def test_extended_resources_that_devices_serve_are_priced_like_claims() -> None:
+    claims, names = cluster("a=4 b=4", "x:3 y:2"), asking(cluster("a=4 b=4", "x:3"), 3)
+    other = asking(cluster("a=4 b=4", "y:2"), 2)
+    names = names.replace(workloads=names.workloads | other.workloads)
+    by_claim, by_name = (market(s, Policy(), list(s.workloads.values())) for s in (claims, names))
+    assert by_name.prices == by_claim.prices and by_name.served_milli == by_claim.served_milli > 0
 
 
 @solver
