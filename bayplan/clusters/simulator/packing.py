@@ -26,7 +26,7 @@ from bayplan.model.policy import Policy
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Workload
 from bayplan.runtime.patterns import Patterns
-from bayplan.runtime.prices import bound_milli, market
+from bayplan.runtime.prices import Market, bound_milli, market
 
 INFLATION_PERCENT = 130
 REFRESHES = 10  # of the prices, while requests as large as the fleet arrive
@@ -65,8 +65,10 @@ def pack(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -> Packed:
     return measured(fleet, queue, lambda i: waiting[i].key in placed)
 
 
-def pack_at_prices(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -> Packed:
-    """The same with prices, made anew whenever another tenth of the fleet has been asked for.
+def pack_at_prices(
+    fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy, make: Callable[..., Market] = market
+) -> Packed:
+    """The same with prices, made anew by `make` whenever another tenth of the fleet has been asked for.
 
     They are made for what every score knows as the mix, the whole queue. Raises ImportError without the solver extra.
     """
@@ -75,7 +77,7 @@ def pack_at_prices(fleet: Snapshot, queue: Sequence[OpenbPod], policy: Policy) -
     known: Patterns = ()
     for start, end in _tenths(queue, capacity_milli(fleet)):
         asking, others = waiting[start:end], list(_held([*queue[:start], *queue[end:]]))
-        prices, _, known = market(fleet, policy, [*asking, *others], known)
+        prices, _, known = make(fleet, policy, [*asking, *others], known)
         priced = msgspec.structs.replace(policy, prices=prices)
         plan = decide(fleet.replace(workloads={w.key: w for w in (*asking, *others)}), priced, now_s=end)
         places = [d for d in plan.decisions if isinstance(d, Place)]
