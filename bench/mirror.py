@@ -2,8 +2,9 @@
 
     python -m bench mirror [--nodes 5000] [--pods 50000]
 
-Objects go in as the JSON an API server sends. Each round a gang of 64 pods with 8 GPUs each
-arrives, is decided about and audited, and goes again. Printed are the milliseconds of CPU of each step.
+Objects go in as the JSON an API server sends. Each round a gang of 64 pods with 8 GPUs each arrives, is decided about
+and audited, and goes again; meanwhile some pods of others end and as many start, with a GPU each. Printed are the
+milliseconds of CPU of each step.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ CLAIM: GroupKind = ("resource.k8s.io", "ResourceClaim")
 GPUS = 8
 PER_WORKLOAD = 100
 GANG_PODS = 64
-SPARE_NODES = 1000
+SPARE_PERCENT = 20
+CHURN = 20
 ROUNDS = 7
 
 
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench mirror", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--nodes", type=int, default=5000)
     parser.add_argument("--pods", type=int, default=50_000)
+    parser.add_argument("--churn", type=int, default=CHURN, help="pods of others that come and go per round")
     chosen = parser.parse_args(arguments)
     mirror = Mirror()
     began = time.process_time()
@@ -55,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     steps: dict[str, list[float]] = {}
+    others = [*strangers(chosen.nodes, chosen.churn)]
     for number in range(ROUNDS):
+        change(mirror, others[number % 2 :: 2], others[(number + 1) % 2 :: 2])
         cycle(mirror, number, steps)
     for name, seconds in steps.items():
         warm = sorted(seconds[1:])
@@ -84,6 +89,15 @@ def cycle(mirror: Mirror, number: int, steps: dict[str, list[float]]) -> None:
     steps.setdefault("cycle", []).append(sum(steps[name][-1] for name in ("snapshot", "decide", "audit")))
 
 
+def change(mirror: Mirror, come: Sequence[tuple[Json, Json]], gone: Sequence[tuple[Json, Json]]) -> None:
+    for pair in gone:
+        for obj in pair:
+            mirror.drop(group_kind(obj), f"{obj['metadata']['namespace']}/{obj['metadata']['name']}")
+    for pair in come:
+        for obj in pair:
+            put(mirror, obj)
+
+
 def put(mirror: Mirror, obj: Json) -> None:
     kind, meta = group_kind(obj), obj["metadata"]
     key = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
@@ -92,13 +106,13 @@ def put(mirror: Mirror, obj: Json) -> None:
 
 
 def cluster(nodes: int, pods: int) -> Iterator[Json]:
-    """Nodes in racks, and running work on all but the last `SPARE_NODES`: GPUs by claims, then plain pods."""
-    objects = fleet_objects(parse_fleet(fleet_text(f"n {nodes} h100-80gb rackSize=16"), "fleet.yaml"))
+    """Nodes in racks, and running work on all but the last of them: GPUs by claims, then plain pods."""
+    objects = fleet(nodes)
     yield from objects
     yield template("ask", gpus=GPUS) | {"metadata": {"name": "ask", "namespace": "team-a"}}
     names = sorted(o["metadata"]["name"] for o in objects if o["kind"] == "Node")
     slices = {o["spec"]["nodeName"]: o["spec"] for o in objects if o["kind"] == "ResourceSlice"}
-    used = names[: max(1, nodes - SPARE_NODES)]
+    used = names[: -spare(nodes)]
     for index in range(pods):
         node, turn = used[index % len(used)], index // len(used)
         owner = f"run-{index // PER_WORKLOAD}"
@@ -109,6 +123,26 @@ def cluster(nodes: int, pods: int) -> Iterator[Json]:
         if claim:
             spec = slices[node]
             yield held(f"{owner}-{index % PER_WORKLOAD}", spec["pool"]["name"], spec["devices"][turn]["name"], node)
+
+
+def strangers(nodes: int, churn: int) -> Iterator[tuple[Json, Json]]:
+    """Pods in no Workload with a GPU each on the last nodes, twice as many as there are at a time."""
+    slices = [o["spec"] for o in fleet(nodes) if o["kind"] == "ResourceSlice"]
+    last = sorted(slices, key=lambda spec: str(spec["nodeName"]))[-spare(nodes) // 2 :]
+    for index in range(2 * churn):
+        spec, name = last[index % len(last)], f"other-{index}"
+        pod = bound(name, "", spec["nodeName"], claim=True)
+        del pod["metadata"]["annotations"]
+        device = spec["devices"][index // len(last)]["name"]
+        yield pod, held(name, spec["pool"]["name"], device, spec["nodeName"])
+
+
+def fleet(nodes: int) -> list[Json]:
+    return fleet_objects(parse_fleet(fleet_text(f"n {nodes} h100-80gb rackSize=16"), "fleet.yaml"))
+
+
+def spare(nodes: int) -> int:
+    return max(1, nodes * SPARE_PERCENT // 100)
 
 
 def workload(name: str, pods: int, gpus: int) -> Json:
