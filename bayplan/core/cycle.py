@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cache, partial
 from typing import NamedTuple
 
 from bayplan.core import explain
@@ -25,6 +24,7 @@ from bayplan.core.quota import Charges, Quotas, Short, Tariff
 from bayplan.core.reservation import Kept, opened, soonest
 from bayplan.core.setup import named, placer_for
 from bayplan.core.teams import NOBODY, Team, teams
+from bayplan.model.device import AllocationResult
 from bayplan.model.plan import AnyDecision, Evict, Hold, Place, Plan
 from bayplan.model.policy import Policy
 from bayplan.model.reason import (
@@ -44,7 +44,7 @@ from bayplan.model.reason import (
     WaitingForQuota,
 )
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Admission, Pod, Workload
+from bayplan.model.workload import Workload
 
 KEPT_MAX = 4  # workloads for which room is kept at a time: each costs a search among all that runs
 FLAVORS_MAX = 8  # flavor assignments tried per workload: Kueue allows 64 flavors a group, nobody runs that many
@@ -63,7 +63,8 @@ def decide(snapshot: Snapshot, policy: Policy, *, now_s: int) -> Plan:
     for workload in cycle.turns():
         cycle.admit(workload)
     # 3. Every hold says who has what is missing; devices of pods that are not bound after all are freed.
-    decisions = explain.with_holders(cycle.decisions, snapshot, cycle.placer.forest, cycle.charges)
+    placer = cycle.placer
+    decisions = explain.with_holders(cycle.decisions, snapshot, placer.forest, placer.fleet.pods_on, cycle.charges)
     freed = deallocations(snapshot, decisions, cycle.left)
     return Plan(decisions=(*freed, *decisions), revision=snapshot.revision)
 
@@ -83,19 +84,20 @@ class Cycle:
         self.snapshot, self.policy, self.now_s = snapshot, policy, now_s
         self.decisions: list[AnyDecision] = []
         self.teams = teams(snapshot.pods)
-        self.held = {k: given for k, c in snapshot.claims.items() if (given := c.status.allocation) is not None}
+        self.given: dict[str, AllocationResult] = {}
         order = named(ORDERS, "order", policy.order)
         ordered = sorted(snapshot.workloads.values(), key=order)
-        self.unfinished = [w for w in ordered if w.admission and self._missing(w)]
+        admitted = [w for w in ordered if w.admission]
+        self.unfinished = [w for w in admitted if self._missing(w)]
         self.pending = [w for w in ordered if not w.admission]
         self.tariff = Tariff(snapshot)
         self.extended = Extended(snapshot, policy)
-        self.quotas, running = self._usage(w for w in ordered if w.admission)
+        self.quotas, running = self._usage(admitted)
         self.charges = {r.workload.key: r.charges for r in running}
         asking = [self.extended.ways(w) for w in (*self.unfinished, *self.pending)]
         others = [way for ways in asking for way in ways[1:]]
-        admitted = (w for w in ordered if w.admission and not self._missing(w))
-        ran = [(weight, self.extended.ways(w)[0]) for weight, w in recent(admitted, policy.half_life_s, now_s)]
+        whole = (w for w in admitted if not self._missing(w))
+        ran = [(weight, self.extended.ways(w)[0]) for weight, w in recent(whole, policy.half_life_s, now_s)]
         self.placer = placer_for(snapshot, policy, [ways[0] for ways in asking], others, ran)
         self.left = left_behind(snapshot)
         self.preemption = Preemption(snapshot, self.placer, running, self.left)
@@ -105,6 +107,11 @@ class Cycle:
         self.assigned: dict[str, list[Assignment] | NoMatchingFlavor] = {}
 
     # --- what there is -------------------------------------------------------------------------------------------
+
+    def _held(self, claim: str) -> AllocationResult | None:
+        """The devices that a claim has, or has been given in this cycle."""
+        given, known = self.given.get(claim), self.snapshot.claims.get(claim)
+        return given if given is not None or known is None else known.status.allocation
 
     def _missing(self, workload: Workload) -> bool:
         return len(self._team(workload).bound) < workload.count
@@ -125,14 +132,16 @@ class Cycle:
                 charges = _sum(charges, self._open_ended(workload, flavors))
                 charged.append((admission.cluster_queue, charges))
             pods = self._team(workload).bound
-            running.append(Running(workload, pods, charges, cache(partial(self._lost_s, admission, pods))))
+            running.append(Running(workload, pods, charges, self._lost_s))
         return Quotas(self.snapshot).adding(*charged), running
 
-    def _lost_s(self, admission: Admission, pods: tuple[Pod, ...]) -> int:
-        """Seconds since the admission times the devices these pods hold, by claim and by extended resource."""
-        held = (self.held.get(claim) for p in pods for _, claim in p.claims)
+    def _lost_s(self, workload: Workload) -> int:
+        """Seconds since the admission times the devices its bound pods hold, by claim and by extended resource."""
+        pods = self._team(workload).bound
+        held = (self._held(claim) for p in pods for _, claim in p.claims)
         devices = sum(map(scalar_devices, pods)) + sum(len(a.devices.results) for a in held if a is not None)
-        return max(0, self.now_s - admission.admitted_s) * max(1, devices)
+        since_s = workload.admission.admitted_s if workload.admission is not None else self.now_s
+        return max(0, self.now_s - since_s) * max(1, devices)
 
     def _open_ended(self, workload: Workload, flavors: dict[str, dict[str, str]]) -> Charges:
         """What the bound pods of a running workload are charged for requests of All devices."""
@@ -140,7 +149,8 @@ class Cycle:
         for pod_set in workload.pod_sets:
             if self.tariff.open_ended(pod_set.template):
                 for pod in self._team(workload).pods:
-                    given = {n: self.held[k] for n, k in pod.claims if pod.pod_set == pod_set.name and k in self.held}
+                    claims = pod.claims if pod.pod_set == pod_set.name else ()
+                    given = {name: a for name, key in claims if (a := self._held(key)) is not None}
                     more = self.tariff.by_devices(pod_set.template, given, flavors.get(pod_set.name, {}))
                     extra = _sum(extra, more)
         return extra
@@ -307,7 +317,7 @@ class Cycle:
                 return refused
         for pod_set in workload.pod_sets:
             for claim in pod_set.template.claims:
-                if claim.template is None and (not claim.claim or claim.claim not in self.held):
+                if claim.template is None and self._held(claim.claim) is None:
                     return Misconfigured(
                         f"spec.resourceClaims[{claim.name}]", "its ResourceClaim or template is not there"
                     )
@@ -365,7 +375,7 @@ class Cycle:
         pods = self._team(workload).pods
         terms = terms_of(workload, self.snapshot)
         book, forest = self.placer.book, self.placer.forest
-        return wanted(workload, pods, flavors, self.snapshot.flavors, book, forest, self.held, terms)
+        return wanted(workload, pods, flavors, self.snapshot.flavors, book, forest, self._held, terms)
 
     def _preempted(self, workload: Workload, queue: str, assignments: list[Assignment]) -> bool:
         """Ends others for the workload, or waits for those that are ending."""
@@ -452,7 +462,7 @@ class Cycle:
             self.quotas = self.quotas.adding((queue, assignment.charges))
         known = self._team(workload).pods
         pods = placements(workload, known, assignment.wanted, found.puts, self.placer.book)
-        self.held |= {c.claim: c.allocation for p in pods for c in p.claims if c.claim}
+        self.given |= {c.claim: c.allocation for p in pods for c in p.claims if c.claim}
         flavors = assignment.flavors
         given = (a for puts in found.puts for put in puts for a in put.allocations)
         awaited = any(r.binding_conditions for a in given for r in a.devices.results)

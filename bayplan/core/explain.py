@@ -7,7 +7,6 @@ holders. Numbers, names and times; no UIDs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 
 import msgspec
 
@@ -81,10 +80,11 @@ def with_holders(
     decisions: Iterable[AnyDecision],
     snapshot: Snapshot,
     forest: Forest,
+    pods_on: Mapping[str, Mapping[str, Pod]],
     charges: Mapping[str, Charges],
 ) -> tuple[AnyDecision, ...]:
     """The decisions, with every hold's quota and topology reasons naming the workloads in the way."""
-    finder = _Holders(snapshot, forest, charges)
+    finder = _Holders(snapshot, forest, pods_on, charges)
     return tuple(_named(d, finder) if isinstance(d, Hold) else d for d in decisions)
 
 
@@ -93,20 +93,20 @@ def _named(hold: Hold, finder: _Holders) -> Hold:
     return hold if reasons == hold.reasons else msgspec.structs.replace(hold, reasons=reasons)
 
 
+_NOBODY: Mapping[str, Pod] = {}
+
+
 class _Holders:
-    def __init__(self, snapshot: Snapshot, forest: Forest, charges: Mapping[str, Charges]) -> None:
-        self._snapshot, self._forest, self._charges = snapshot, forest, charges
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        forest: Forest,
+        pods_on: Mapping[str, Mapping[str, Pod]],
+        charges: Mapping[str, Charges],
+    ) -> None:
+        self._snapshot, self._forest, self._pods_on, self._charges = snapshot, forest, pods_on, charges
         self._in_domain: dict[tuple[str, str], tuple[Holder, ...]] = {}
         self._of_cell: dict[tuple[str, str, str], tuple[Holder, ...]] = {}
-
-    @cached_property
-    def _pods(self) -> dict[str, list[Pod]]:
-        """By node; worked out when somebody is in the way."""
-        found: dict[str, list[Pod]] = {}
-        for _, pod in sorted(self._snapshot.pods.items()):
-            if pod.node:
-                found.setdefault(pod.node, []).append(pod)
-        return found
 
     def complete(self, reason: AnyReason) -> AnyReason:
         if isinstance(reason, TopologyPlacementFailed) and reason.ever:
@@ -124,7 +124,7 @@ class _Holders:
             nodes = next((d.nodes for d in tree.domains(level) if d.name == name), ())
             held: dict[str, int] = {}
             for node in nodes:
-                for pod in self._pods.get(node, ()):
+                for pod in self._pods_on.get(node, _NOBODY).values():
                     owner = pod.workload or pod.key
                     held[owner] = held.get(owner, 0) + self._devices(pod)
             self._in_domain[key] = self._top({k: v for k, v in held.items() if v})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from itertools import takewhile
 from typing import NamedTuple, TypeVar
@@ -19,6 +19,7 @@ from bayplan.model.device import AllocationResult, Device, ResourceClaim
 from bayplan.model.node import Node
 from bayplan.model.plan import Apart, ApartRequest
 from bayplan.model.snapshot import Snapshot
+from bayplan.model.table import differences
 from bayplan.model.workload import Amounts, Pod
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ class Occupancy:
         self.homes = Homes(snapshot)
         self._pods: dict[str, Pod] = {}
         self._claims: dict[str, ResourceClaim] = {}
-        self._pods_on: dict[str, dict[str, Pod]] = {}
+        self.pods_on: dict[str, dict[str, Pod]] = {}
         self._claims_on: dict[str, dict[str, AllocationResult]] = {}
         self.shared: Taken = book.catalog.start("", ())
         self.taken: dict[str, Taken] = {}
@@ -99,7 +100,7 @@ class Occupancy:
         """The occupancy of a snapshot with the same nodes, slices and device classes."""
         other = copy(self)
         other._pods, other._claims = snapshot.pods, snapshot.claims
-        other._pods_on, other._claims_on = dict(self._pods_on), dict(self._claims_on)
+        other.pods_on, other._claims_on = dict(self.pods_on), dict(self._claims_on)
         other.taken, other.sigs = dict(self.taken), dict(self.sigs)
         touched = other._move_pods(self._pods) | other._move_claims(self._claims)
         if "" in touched:
@@ -117,7 +118,7 @@ class Occupancy:
             for pod, gone in ((old, True), (new, False)):
                 if pod is not None and pod.node:
                     touched.add(pod.node)
-                    _amend(self._pods_on, fresh, pod.node, key, None if gone else pod)
+                    _amend(self.pods_on, fresh, pod.node, key, None if gone else pod)
         return touched
 
     def _move_claims(self, before: Mapping[str, ResourceClaim]) -> set[str]:
@@ -139,7 +140,7 @@ class Occupancy:
             if node is None:
                 continue
             self.taken[name] = self._start(name, self._claims_on.get(name, {}))
-            pods = self._pods_on.get(name, {}).values()
+            pods = self.pods_on.get(name, {}).values()
             free = _free(node, (a for p in pods for a in (p.requests, self.charged(p))), book)
             state = catalog.state(name, self.taken[name], self.shared)
             self.sigs[name] = book.signature(book.node_class(node), free, state)
@@ -160,7 +161,8 @@ class Fleet:
 
     def __init__(self, occupancy: Occupancy, rank: Mapping[str, int]) -> None:
         self.book, self.rank, self.homes, self.charged = occupancy.book, rank, occupancy.homes, occupancy.charged
-        self.names = sorted(occupancy.sigs, key=rank.__getitem__)
+        self.pods_on: Mapping[str, Mapping[str, Pod]] = occupancy.pods_on
+        self.names = list(rank)
         self.shared = occupancy.shared
         self.taken = dict(occupancy.taken)
         self.original: Mapping[str, int] = occupancy.sigs
@@ -168,8 +170,12 @@ class Fleet:
         self.changes = 0
         self._changed: dict[str, int] = {}
         self._members: dict[int, list[int]] = {}
-        for at, name in enumerate(self.names):
-            self._members.setdefault(self.sigs[name], []).append(at)
+        for at, sig in enumerate(map(self.sigs.__getitem__, self.names)):
+            known = self._members.get(sig)
+            if known is None:
+                self._members[sig] = [at]
+            else:
+                known.append(at)
 
     def _enter(self, node: str, sig: int) -> None:
         self.sigs[node] = sig
@@ -317,19 +323,6 @@ class Trial:
             if sig >= 0:
                 state = catalog.state(node, self.taken.get(node, self.fleet.taken[node]), shared)
                 self.sigs[node] = book.at(sig, book.free(sig), state)
-
-
-def differences(before: Mapping[str, T], after: Mapping[str, T]) -> Iterator[tuple[str, T | None, T | None]]:
-    """(key, old, new) of every entry that is not the same object in both."""
-    if before is after:
-        return
-    for key, new in after.items():
-        old = before.get(key)
-        if old is not new:
-            yield key, old, new
-    for key, old in before.items():
-        if key not in after:
-            yield key, old, None
 
 
 def _amend(on: dict[str, dict[str, T]], fresh: set[str], node: str, key: str, value: T | None) -> None:

@@ -8,8 +8,8 @@ anew when its turn comes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 
+from bayplan.core import census
 from bayplan.model.device import DeviceRequestAllocationResult, ResourceClaim
 from bayplan.model.plan import AnyDecision, Deallocate, Hold, Place
 from bayplan.model.reason import DeviceBindingFailed, WaitingForDevices
@@ -38,8 +38,7 @@ def left_behind(snapshot: Snapshot) -> dict[str, str]:
                 claim = snapshot.claims.get(key)
                 if claim is not None and _serves_only(claim, {}):
                     found.setdefault(key, name)
-    used = {k for p in snapshot.pods.values() for _, k in p.claims} if found else set()
-    return {key: name for key, name in found.items() if key not in used}
+    return {key: name for key, name in found.items() if not census.users(snapshot, key)}
 
 
 def deallocations(
@@ -57,18 +56,17 @@ def deallocations(
         elif isinstance(decision, Hold) and any(isinstance(r, WaitingForDevices) for r in decision.reasons):
             awaiting.add(decision.workload)
     idle: dict[str, Pod] = {}
-    for key, pod in snapshot.pods.items():
-        known = not pod.node and pod.claims and pod.workload in snapshot.workloads
+    for key, pod in census.waiting(snapshot).items():
+        known = pod.claims and pod.workload in snapshot.workloads
         if known and key not in served and pod.workload not in awaiting:
             idle[pod.uid] = pod
-    used = cache(lambda: frozenset(k for p in snapshot.pods.values() if p.uid not in idle for _, k in p.claims))
     freed: dict[str, dict[str, None]] = {}
     for key, name in left.items():
         freed.setdefault(name, {})[key] = None
     for pod in idle.values():
         for _, key in pod.claims:
             claim = snapshot.claims.get(key)
-            if claim is not None and _serves_only(claim, idle) and not (_of_group(claim) and key in used()):
+            if claim is not None and _serves_only(claim, idle) and not _in_use(snapshot, key, claim, idle):
                 freed.setdefault(pod.workload, {})[key] = None
     told: set[str] = set()
     for workload, claims in sorted(freed.items()):
@@ -85,8 +83,10 @@ def _serves_only(claim: ResourceClaim, pods: dict[str, Pod]) -> bool:
     return status.allocation is not None and bool(status.reserved_for) and all(known)
 
 
-def _of_group(claim: ResourceClaim) -> bool:
-    return any(r.of_group for r in claim.status.reserved_for)
+def _in_use(snapshot: Snapshot, key: str, claim: ResourceClaim, pods: Mapping[str, Pod]) -> bool:
+    """Whether others than these pods use the claim of a group."""
+    of_group = any(r.of_group for r in claim.status.reserved_for)
+    return of_group and any(p.uid not in pods for p in census.users(snapshot, key).values())
 
 
 def _of_claim(claim: ResourceClaim, now_s: int, timeout_s: int) -> Iterator[Blocked]:

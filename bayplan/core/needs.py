@@ -8,7 +8,7 @@ first has it allocated and the others follow to where its devices are reachable.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -28,8 +28,8 @@ from bayplan.model.workload import Pod, PodClaim, PodSet, PodTemplate, Workload
 Members = tuple[Pod | None, ...]
 """The pods of a need; None for one that does not exist yet."""
 
-Held = Mapping[str, AllocationResult]
-"""Allocations by claim key."""
+Held = Callable[[str], AllocationResult | None]
+"""The allocation of a claim by its key."""
 
 
 class Wanted(NamedTuple):
@@ -117,7 +117,7 @@ def _outstanding(
     """The claims without devices, and where the devices of the others can be reached from."""
     open_claims, near = [], []
     for claim in claims:
-        allocation = held.get(keys.get(claim.name) or claim.claim)
+        allocation = held(keys.get(claim.name) or claim.claim)
         if allocation is None:
             open_claims.append(claim)
         elif allocation.node_selector is not None:

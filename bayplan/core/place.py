@@ -10,7 +10,7 @@ leaves no room for a later pod set is taken back by dropping its trial.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from bayplan.core.book import Option
@@ -276,22 +276,14 @@ class _Gang:
     def _domains(self, need: Need, trial: Trial) -> Iterator[tuple[Tree, Domain]]:
         forest, asked = self.placer.forest, need.topology
         if asked.required:
-            tree = forest.tree(asked.required)
-            yield from ((tree, d) for d in self._fitting(tree, asked.required, need, trial))
-            return
-        tree = forest.tree(asked.preferred) if asked.preferred else forest.default
-        start = asked.preferred or (tree.levels[-1] if need.pods > 1 and tree.levels else "")
-        for level in tree.upwards(start) if start in tree.levels else ("",):
-            yield from ((tree, d) for d in self._fitting(tree, level, need, trial))
-
-    def _fitting(self, tree: Tree, level: str, need: Need, trial: Trial) -> list[Domain]:
-        """Domains of a level that hold the need, tightest first."""
-        if not level:
-            return [tree.root]
-        counts = self.placer.counts(trial, tree.root, need)
-        sized = [(sum(counts[n] for n in d.nodes), d) for d in tree.domains(level)]
-        fitting = sorted((s for s in sized if s[0] >= need.pods), key=lambda s: (s[0], s[1].path))
-        return [d for _, d in fitting[:CANDIDATES_MAX]]
+            tree, levels = forest.tree(asked.required), [asked.required]
+        else:
+            tree = forest.tree(asked.preferred) if asked.preferred else forest.default
+            start = asked.preferred or (tree.levels[-1] if need.pods > 1 and tree.levels else "")
+            levels = [*tree.upwards(start)] if start in tree.levels else [""]
+        counts = self.placer.counts(trial, tree.root, need) if levels != [""] else {}
+        for level in levels:
+            yield from ((tree, d) for d in (_fitting(tree, level, need.pods, counts) if level else [tree.root]))
 
     def _following(self, need: Need, puts: dict[int, tuple[Put, ...]]) -> Need:
         """The need, confined to where the devices it shares with earlier needs can be reached, and to their domain."""
@@ -310,6 +302,13 @@ class _Gang:
         level = need.topology.required
         tree = self.placer.forest.tree(level) if level else self.placer.forest.default
         return explain_failure(self.placer, need, trial, tree, level)
+
+
+def _fitting(tree: Tree, level: str, pods: int, counts: Mapping[str, int]) -> list[Domain]:
+    """Domains of a level that hold so many pods, tightest first."""
+    sized = [(sum(map(counts.__getitem__, d.nodes)), d) for d in tree.domains(level)]
+    fitting = sorted((s for s in sized if s[0] >= pods), key=lambda s: (s[0], s[1].path))
+    return [d for _, d in fitting[:CANDIDATES_MAX]]
 
 
 def explain_failure(placer: Placer, need: Need, trial: Trial, tree: Tree, level: str) -> TopologyPlacementFailed:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from typing import NamedTuple
 
+from bayplan.core import census
 from bayplan.core.fleet import Trial
 from bayplan.core.place import Need, Placement, Placer
 from bayplan.core.quota import Charges, Quotas
@@ -23,20 +24,20 @@ from bayplan.model.workload import Pod, Workload
 DOMAINS_MAX = 24  # domains tried, those with the most room first: the cheapest victims rarely sit in a fuller one
 
 
-class Running(NamedTuple):
+class Running:
     """An admitted workload as a possible victim."""
 
-    workload: Workload
-    pods: tuple[Pod, ...]
-    charges: Charges
-    lost: Callable[[], int]
+    def __init__(
+        self, workload: Workload, pods: tuple[Pod, ...], charges: Charges, lost: Callable[[Workload], int]
+    ) -> None:
+        self.workload, self.pods, self.charges, self._lost = workload, pods, charges, lost
 
-    @property
+    @cached_property
     def lost_s(self) -> int:
         """Its age times the devices it holds; worked out when somebody is to go."""
-        return self.lost()
+        return self._lost(self.workload)
 
-    @property
+    @cached_property
     def cost(self) -> tuple[int, int, str]:
         return self.workload.priority, self.lost_s, self.workload.key
 
@@ -62,8 +63,7 @@ class Preemption:
         self, snapshot: Snapshot, placer: Placer, running: Iterable[Running], left: Iterable[str] = ()
     ) -> None:
         self.snapshot, self.placer = snapshot, placer
-        leaving = [(key, p) for key, p in snapshot.pods.items() if p.terminating and p.node]
-        self.leaving = tuple(p for _, p in sorted(leaving, key=lambda each: each[0]))
+        self.leaving = census.leaving(snapshot)
         self._left = frozenset(left)
         self.running = tuple(running)
         # A cycle only fills up, so what no set of victims helped once, none will help for an equal one.
@@ -79,14 +79,8 @@ class Preemption:
 
     @cached_property
     def _orphans(self) -> frozenset[str]:
-        """Claims whose pods have gone, and whose devices somebody is about to take back.
-
-        A group outlives its pods: of its claims only those are that were left behind.
-        """
-        living = {p.uid for p in self.snapshot.pods.values()}
-        reserved = ((k, c.status.reserved_for) for k, c in self.snapshot.claims.items() if c.status.allocation)
-        gone = (k for k, users in reserved if users and not any(u.uid in living or u.of_group for u in users))
-        return self._left.union(gone)
+        """Claims whose pods have gone, and those that a group left behind."""
+        return self._left.union(census.orphans(self.snapshot))
 
     def gone(self, victims: Iterable[str]) -> None:
         """These are being ended: nobody's victims any more."""
@@ -208,17 +202,8 @@ class Preemption:
     def _kept_claims(self, leaving: tuple[Pod, ...]) -> set[str]:
         """Claims that a pod which stays shares with one that leaves."""
         gone = {p.key for p in leaving}
-        shared = {c for p in leaving for _, c in p.claims if len(self._users().get(c, ())) > 1}
-        return {c for c in shared if any(user not in gone for user in self._users()[c])}
-
-    def _users(self) -> dict[str, list[str]]:
-        if not hasattr(self, "_claim_users"):
-            users: dict[str, list[str]] = {}
-            for key, pod in self.snapshot.pods.items():
-                for _, claim in pod.claims:
-                    users.setdefault(claim, []).append(key)
-            self._claim_users = users
-        return self._claim_users
+        claims = {c for p in leaving for _, c in p.claims}
+        return {c for c in claims if not gone.issuperset(census.users(self.snapshot, c))}
 
     def _cheapest(
         self, asks: Preemptor, allowed: Sequence[Running], quotas: Quotas

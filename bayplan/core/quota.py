@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from itertools import product
 from typing import NamedTuple, TypeVar
 
-from bayplan.model.device import AllocationResult, DeviceRequest, DeviceSubRequest, ExactDeviceRequest
+from bayplan.model.device import AllocationResult, DeviceRequest, DeviceSubRequest, ExactDeviceRequest, ResourceSlice
 from bayplan.model.queue import ClusterQueue, ResourceFlavor, ResourceGroup
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import PodClaim, PodTemplate, Workload
@@ -176,13 +176,7 @@ class Tariff:
         self._snapshot = snapshot
         self._classes = snapshot.device_classes
         self._fractions: dict[tuple[tuple[str, int], ...], int] = {}
-        self._shareable = [
-            {name: c.value.nano for name, c in d.capacity.items()}
-            for s in snapshot.slices
-            for d in s.spec.devices
-            if d.allow_multiple_allocations
-        ]
-        self._shareable = list({tuple(sorted(c.items())): c for c in self._shareable}.values())
+        self._shareable = _shareable(snapshot.slices)
 
     def resources(self, template: PodTemplate, covered: frozenset[str]) -> dict[str, int]:
         """Thousandths per resource that one pod is charged, were it alone."""
@@ -331,6 +325,18 @@ class Tariff:
 def _add(total: dict[_Key, int], more: Mapping[_Key, int]) -> None:
     for key, amount in more.items():
         total[key] = total.get(key, 0) + amount
+
+
+_last: list[tuple[tuple[ResourceSlice, ...], list[dict[str, int]]]] = [((), [])]
+
+
+def _shareable(slices: tuple[ResourceSlice, ...]) -> list[dict[str, int]]:
+    """The capacities, in billionths, of each sort of device that can be shared; slices are known by identity."""
+    if _last[0][0] is not slices:
+        devices = (d for s in slices for d in s.spec.devices if d.allow_multiple_allocations)
+        found = ({name: c.value.nano for name, c in d.capacity.items()} for d in devices)
+        _last[0] = slices, list({tuple(sorted(c.items())): c for c in found}.values())
+    return _last[0][1]
 
 
 def _is_all(request: DeviceRequest) -> bool:

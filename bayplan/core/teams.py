@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bayplan.core.fleet import differences
+from bayplan.model.table import differences
 from bayplan.model.workload import Pod
 
 

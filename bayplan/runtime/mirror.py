@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from bayplan.model.snapshot import Snapshot
+from bayplan.model.table import Line
 from bayplan.model.workload import Pod, Workload
 from bayplan.wire.devices import resource_claim_template
 from bayplan.wire.errors import Malformed
@@ -39,6 +40,8 @@ KINDS: tuple[GroupKind, ...] = (*READERS, _CLAIM_TEMPLATE, _POD_GROUP, WORKLOAD,
 """Everything a mirror takes in, in the order in which a first reading is cheapest."""
 
 _TUPLES = ("slices", "taint_rules")
+_LINES = ("pods", "claims")
+"""What there is too much of to put it in order at every change."""
 _OF_CONTEXT = ("priority_classes", "workload_priority_classes")
 
 
@@ -49,7 +52,8 @@ class Mirror:
         self.problems: dict[str, Malformed] = {}
         self._parts: dict[str, dict[str, Any]] = {name: {} for name, _ in READERS.values()}
         self._parts |= {"pods": {}, "workloads": {}}
-        self._dirty: dict[str, None] = {}
+        self._dirty: dict[str, dict[str, None]] = {}
+        self._lines: dict[str, Line[Any]] = {name: Line() for name in _LINES}
         self._templates: dict[str, Any] = {}
         self._groups = _Groups()
         self._runtimes: dict[str, Json] = {}
@@ -79,7 +83,7 @@ class Mirror:
         self._read_workloads()
         self._read_pods()
         if self._dirty:
-            changes = {name: self._rendered(name) for name in self._dirty}
+            changes = {name: self._rendered(name, keys) for name, keys in self._dirty.items()}
             self._snapshot = self._snapshot.replace(**changes, revision=self._version)
             self._dirty.clear()
         return self._snapshot
@@ -137,7 +141,7 @@ class Mirror:
         if key in part and _equal(part[key], fresh):
             return
         part[key] = fresh
-        self._dirty[field] = None
+        self._dirty.setdefault(field, {})[key] = None
         if field in _OF_CONTEXT:
             self._workloads.touch_all()
         elif field == "claims":
@@ -145,7 +149,7 @@ class Mirror:
 
     def _unset(self, field: str, key: str) -> None:
         if self._parts[field].pop(key, None) is not None:
-            self._dirty[field] = None
+            self._dirty.setdefault(field, {})[key] = None
             if field in _OF_CONTEXT:
                 self._workloads.touch_all()
             elif field == "claims":
@@ -197,8 +201,11 @@ class Mirror:
 
     # --- giving out ----------------------------------------------------------------------------------------------
 
-    def _rendered(self, field: str) -> Any:
-        ordered = dict(sorted(self._parts[field].items()))
+    def _rendered(self, field: str, changed: Iterable[str]) -> Any:
+        part = self._parts[field]
+        if field in _LINES:
+            return self._lines[field].next({key: part.get(key) for key in changed})
+        ordered = dict(sorted(part.items()))
         return tuple(ordered.values()) if field in _TUPLES else ordered
 
 
