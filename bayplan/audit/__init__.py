@@ -19,7 +19,7 @@ from bayplan.audit.gangs import audit_gangs
 from bayplan.audit.isolation import audit_isolation
 from bayplan.audit.nodes import audit_nodes
 from bayplan.audit.plan import audit_plan
-from bayplan.audit.pools import Pools
+from bayplan.audit.pools import pools_of
 from bayplan.audit.quota import audit_quota
 from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
@@ -30,14 +30,14 @@ __all__ = ["Finding", "audit", "findings", "without"]
 
 def audit(snapshot: Snapshot, policy: Policy, plan: Plan) -> tuple[Finding, ...]:
     """What is wrong with the plan: decisions, gangs, nodes, devices, isolation, claims, binding, quota; or ()."""
-    after = aftermath(snapshot, policy, plan)
-    pools = Pools(snapshot, policy)
+    pools = pools_of(snapshot, policy)
+    after = aftermath(snapshot, policy, plan, pools)
     return (
         *audit_plan(after),
         *audit_gangs(after),
         *audit_nodes(after, pools),
         *audit_devices(after, pools),
-        *audit_isolation(after, pools),
+        *audit_isolation(after),
         *audit_claims(after, pools),
         *audit_binding(after),
         *audit_quota(after),

@@ -5,11 +5,14 @@ This is bookkeeping without judgement; the other modules judge it. Evicted workl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from bayplan.audit import extended
-from bayplan.model.device import AllocationResult, ResourceClaimSpec
+from bayplan.audit.pools import DeviceId, Pools, Seen
+from bayplan.audit.standing import PoolId, Standing
+from bayplan.model.base import Value
+from bayplan.model.device import AllocationResult, DeviceRequestAllocationResult, ResourceClaimSpec
 from bayplan.model.node import Toleration
 from bayplan.model.plan import ClaimAllocation, Place, Plan, PodPlacement
 from bayplan.model.policy import Policy
@@ -17,62 +20,99 @@ from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import EXTENDED_CLAIM, Pod, PodSet, PodSetAssignment, Workload
 
 
-class Placed(NamedTuple):
-    """One pod the plan places. `pod` is the existing pod, if there is one."""
+class Served(Value, frozen=True):
+    """A device given to a request; `seen` is how the node sees it, or `problem` says why it cannot use it."""
 
-    workload: Workload
-    pod_set: PodSet
-    placement: PodPlacement
-    pod: Pod | None
-    assignment: PodSetAssignment | None
+    identity: DeviceId
+    result: DeviceRequestAllocationResult
+    seen: Seen | None
+    problem: str
 
     @property
     def label(self) -> str:
-        """The pod's key, or what it will be once it exists."""
-        return self.placement.pod or f"{self.workload.key} {self.placement.pod_set}[{self.placement.index}]"
+        return "/".join(self.identity)
 
 
-class Given(NamedTuple):
-    """One claim that the plan allocates. `spec` is None when nobody knows what it asks for."""
+class Given(Value, frozen=True):
+    """One claim that the plan allocates to a pod.
+
+    `claim` is its key, or, while it is not made, the pod that will own it and the claim's name there; `spec` is None
+    when nobody knows what it asks for.
+    """
 
     claim: str
     namespace: str
     node: str
     spec: ResourceClaimSpec | None
+    asked: ClaimAllocation
     allocation: AllocationResult
+    served: tuple[Served, ...]
+
+
+class Placed(Value, frozen=True):
+    """One pod the plan places. `pod` is the existing pod, if there is one; `label` its key, or what it will be."""
+
+    workload: Workload
+    name: str
+    pod_set: PodSet
+    placement: PodPlacement
+    pod: Pod | None
+    assignment: PodSetAssignment | None
+    label: str
+    given: tuple[Given, ...]
 
 
 class Aftermath(NamedTuple):
-    """`pods` are the pods that stay, bound or not; `kept` the allocations that stay, by claim."""
+    """`given` are the claims that get devices now, by what they are called; `freed` those whose pods all go."""
 
     snapshot: Snapshot
     policy: Policy
     plan: Plan
     gone: frozenset[str]
     placed: tuple[Placed, ...]
-    pods: tuple[Pod, ...]
-    given: tuple[Given, ...]
-    kept: Mapping[str, AllocationResult]
+    given: Mapping[str, Given]
+    freed: frozenset[str]
+    standing: Standing
+
+    def on(self, node: str) -> list[Pod]:
+        """The pods that stay on a node."""
+        return [p for p in self.standing.on(node) if p.workload not in self.gone]
+
+    def of(self, workload: str) -> list[Pod]:
+        """The pods of a workload that stay."""
+        return [] if workload in self.gone else self.standing.of(workload)
+
+    def using(self, claim: str) -> list[Pod]:
+        """The pods that stay and use a claim."""
+        return [p for p in self.standing.using(claim) if p.workload not in self.gone]
+
+    def kept(self, claim: str) -> AllocationResult | None:
+        """The devices that a claim has and keeps."""
+        known = self.snapshot.claims.get(claim)
+        return known.status.allocation if known is not None and claim not in self.freed else None
+
+    def held(self, claim: str) -> AllocationResult | None:
+        """The devices that a claim keeps or is given."""
+        kept = self.kept(claim)
+        return self.given[claim].allocation if kept is None and claim in self.given else kept
+
+    def holding(self, pool: PoolId) -> Iterator[tuple[str, AllocationResult]]:
+        """The claims that keep devices of a pool."""
+        return ((claim, has) for claim, has in self.standing.holding(pool) if claim not in self.freed)
 
 
-def aftermath(snapshot: Snapshot, policy: Policy, plan: Plan) -> Aftermath:
+def aftermath(snapshot: Snapshot, policy: Policy, plan: Plan, pools: Pools) -> Aftermath:
     """Placements of unknown workloads, pod sets and claims are left out here and found by `plan`, `gangs`, `claims`."""
     gone = frozenset(d.workload for d in plan.evicted())
-    pods = tuple(p for p in snapshot.pods.values() if p.workload not in gone) if gone else (*snapshot.pods.values(),)
-    placed = tuple(p for place in plan.placed() for p in _placed(snapshot, place))
-    kept = _kept(snapshot, pods, gone)
+    stands = Standing(snapshot)
+    placed = tuple(p for place in plan.placed() for p in _placed(snapshot, place, pools))
+    after = Aftermath(snapshot, policy, plan, gone, placed, {}, _freed(stands, gone), stands)
     given: dict[str, Given] = {}
     for p in placed:
-        for allocation in p.placement.claims:
-            claim = _given(snapshot, p, allocation)
-            if claim.claim not in kept:
+        for claim in p.given:
+            if after.kept(claim.claim) is None:
                 given.setdefault(claim.claim, claim)
-    return Aftermath(snapshot, policy, plan, gone, placed, pods, tuple(given.values()), kept)
-
-
-def claim_label(placed: Placed, given: ClaimAllocation) -> str:
-    """The claim's key, or, while it is not made, the pod that will own it and the claim's name there."""
-    return given.claim or f"{placed.label} {given.name}"
+    return after._replace(given=given)
 
 
 def tolerations(snapshot: Snapshot, placed: Placed) -> tuple[Toleration, ...]:
@@ -84,36 +124,53 @@ def tolerations(snapshot: Snapshot, placed: Placed) -> tuple[Toleration, ...]:
     return found
 
 
-def _placed(snapshot: Snapshot, place: Place) -> list[Placed]:
+def _placed(snapshot: Snapshot, place: Place, pools: Pools) -> Iterator[Placed]:
     workload = snapshot.workloads.get(place.workload)
     if workload is None:
-        return []
+        return
     sets = {s.name: s for s in workload.pod_sets}
     admitted = workload.admission.pod_sets if workload.admission else place.pod_sets
     assignments = {a.name: a for a in admitted}
-    return [
-        Placed(workload, sets[p.pod_set], p, snapshot.pods.get(p.pod), assignments.get(p.pod_set))
-        for p in place.pods
-        if p.pod_set in sets
-    ]
+    for p in place.pods:
+        pod_set = sets.get(p.pod_set)
+        if pod_set is not None:
+            label = p.pod or f"{place.workload} {p.pod_set}[{p.index}]"
+            given = tuple([_given(snapshot, workload, pod_set, p, label, claim, pools) for claim in p.claims])
+            pod, assignment = snapshot.pods.get(p.pod), assignments.get(p.pod_set)
+            yield Placed(workload, place.workload, pod_set, p, pod, assignment, label, given)
 
 
-def _kept(snapshot: Snapshot, pods: tuple[Pod, ...], gone: frozenset[str]) -> dict[str, AllocationResult]:
-    """A claim is freed with the last of its pods that go."""
-    held = {key: given for key, c in snapshot.claims.items() if (given := c.status.allocation) is not None}
-    if gone:
-        staying = {claim for p in pods for _, claim in p.claims}
-        leaving = {claim for p in snapshot.pods.values() if p.workload in gone for _, claim in p.claims}
-        for claim in leaving:
-            if claim not in staying:
-                held.pop(claim, None)
-    return held
-
-
-def _given(snapshot: Snapshot, placed: Placed, given: ClaimAllocation) -> Given:
-    known = snapshot.claims.get(given.claim)
-    asked = next((c for c in placed.pod_set.template.claims if c.name == given.name), None)
-    spec = known.spec if known is not None else asked.template if asked else None
+def _given(
+    snapshot: Snapshot,
+    workload: Workload,
+    pod_set: PodSet,
+    placement: PodPlacement,
+    pod: str,
+    given: ClaimAllocation,
+    pools: Pools,
+) -> Given:
+    node, spec, known = placement.node, None, snapshot.claims.get(given.claim)
     if given.name == EXTENDED_CLAIM:
-        spec = extended.claim(snapshot, placed.pod_set.template, placed.placement.node)
-    return Given(claim_label(placed, given), placed.workload.namespace, placed.placement.node, spec, given.allocation)
+        spec = extended.claim(snapshot, pod_set.template, node)
+    elif known is not None:
+        spec = known.spec
+    else:
+        for asked in pod_set.template.claims:
+            if asked.name == given.name:
+                spec = asked.template
+                break
+    served = tuple([_served(result, node, pools) for result in given.allocation.devices.results])
+    label = given.claim or f"{pod} {given.name}"
+    return Given(label, workload.namespace, node, spec, given, given.allocation, served)
+
+
+def _served(result: DeviceRequestAllocationResult, node: str, pools: Pools) -> Served:
+    identity = (result.driver, result.pool, result.device)
+    found = pools.find(identity, node)
+    return Served(identity, result, None, found) if isinstance(found, str) else Served(identity, result, found, "")
+
+
+def _freed(stands: Standing, gone: frozenset[str]) -> frozenset[str]:
+    """A claim is freed with the last of its pods that go."""
+    claims = {claim for workload in gone for p in stands.of(workload) for _, claim in p.claims}
+    return frozenset(c for c in claims if all(p.workload in gone for p in stands.using(c)))

@@ -35,14 +35,13 @@ class Allocatable:
     def __init__(self, after: Aftermath, pools: Pools) -> None:
         self._after, self._pools = after, pools
         self._on = "DRANodeAllocatableResources" in after.policy.features and _declared(after.snapshot.slices)
-        self._given = dict(after.kept) | {g.claim: g.allocation for g in after.given} if self._on else {}
 
     def staying(self, pod: Pod) -> Amounts:
         if not self._on:
             return ()
         users = dict(pod.containers)
-        held = [(self._given[key], users.get(name, 1)) for name, key in pod.claims if key in self._given]
-        return self._sum(pod.node, held)
+        held = ((self._after.held(key), users.get(name, 1)) for name, key in pod.claims)
+        return self._sum(pod.node, [(has, many) for has, many in held if has is not None])
 
     def placed(self, placed: Placed) -> Amounts:
         """Of a pod that is placed now, for the claims that are allocated with it."""
@@ -65,8 +64,8 @@ class Allocatable:
         found = self._pools.find((result.driver, result.pool, result.device), node)
         if isinstance(found, str) or result.admin_access:
             return
-        capacity = {n: c.value for n, c in found.capacity.items()} | result.consumed_capacity
-        for resource, declared in found.node_allocatable_resources.items():
+        capacity = {n: c.value for n, c in found.device.capacity.items()} | result.consumed_capacity
+        for resource, declared in found.device.node_allocatable_resources.items():
             yield resource, _mapped(declared, capacity) + _overhead(declared, containers)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bayplan.audit.aftermath import Aftermath, Placed, claim_label
+from bayplan.audit.aftermath import Aftermath, Placed
 from bayplan.audit.findings import DeviceNotReady
 from bayplan.model.device import AllocationResult
 from bayplan.model.snapshot import Snapshot
@@ -16,21 +16,20 @@ from bayplan.model.snapshot import Snapshot
 
 def audit_binding(after: Aftermath) -> Iterator[DeviceNotReady]:
     preparing = {p.workload for p in after.plan.placed() if p.prepares}
-    given = {g.claim: g.allocation for g in after.given}
     for placed in after.placed:
-        if placed.workload.key not in preparing:
+        if placed.name not in preparing:
             for claim in _claims(placed):
-                if claim in given:
-                    yield from _not_ready(placed.label, claim, given[claim], frozenset())
-                elif claim in after.kept:
-                    yield from _not_ready(placed.label, claim, after.kept[claim], _true(after.snapshot, claim))
+                kept, given = after.kept(claim), after.given.get(claim)
+                if kept is not None:
+                    yield from _not_ready(placed.label, claim, kept, _true(after.snapshot, claim))
+                elif given is not None:
+                    yield from _not_ready(placed.label, claim, given.allocation, frozenset())
 
 
-def _claims(placed: Placed) -> Iterator[str]:
+def _claims(placed: Placed) -> list[str]:
     """The claims the pod has or is given, each once."""
-    named = [claim_label(placed, c) for c in placed.placement.claims]
-    named += [key for _, key in placed.pod.claims] if placed.pod else []
-    yield from dict.fromkeys(named)
+    given = [g.claim for g in placed.given]
+    return given + [key for _, key in placed.pod.claims if key not in given] if placed.pod else given
 
 
 def _true(snapshot: Snapshot, claim: str) -> frozenset[tuple[str, ...]]:

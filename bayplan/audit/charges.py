@@ -13,9 +13,9 @@ from collections.abc import Hashable, Iterator
 from functools import cached_property
 from typing import TypeVar
 
-from bayplan.audit.aftermath import Aftermath
+from bayplan.audit.aftermath import Aftermath, Placed
 from bayplan.model.device import AllocationResult, DeviceRequest, DeviceSubRequest, ExactDeviceRequest
-from bayplan.model.workload import PodClaim, PodTemplate, Workload
+from bayplan.model.workload import PodClaim, PodSet, PodTemplate, Workload
 
 Charges = dict[tuple[str, str], int]
 """Thousandths by (pod set, resource)."""
@@ -34,12 +34,12 @@ class Charger:
         self._templates: dict[int, tuple[dict[str, int], bool]] = {}
 
     @cached_property
-    def _allocations(self) -> dict[tuple[str, str], list[dict[str, AllocationResult]]]:
-        return _allocations(self._after)
-
-    @cached_property
-    def _held(self) -> dict[str, AllocationResult]:
-        return dict(self._after.kept) | {g.claim: g.allocation for g in self._after.given}
+    def _placed(self) -> dict[tuple[str, str], list[Placed]]:
+        """By workload and pod set."""
+        found: dict[tuple[str, str], list[Placed]] = {}
+        for p in self._after.placed:
+            found.setdefault((p.name, p.pod_set.name), []).append(p)
+        return found
 
     @cached_property
     def _largest(self) -> dict[str, int]:
@@ -64,12 +64,21 @@ class Charger:
             fixed, depends = self._fixed(pod_set.template)
             for resource, amount in fixed.items():
                 _add(total, (pod_set.name, resource), amount * pod_set.count)
-            served = self._allocations.get((workload.key, pod_set.name), [])[: pod_set.count] if depends else []
-            pods = served + [{}] * (pod_set.count - len(served)) if depends else []
-            for allocations in pods:
+            for allocations in self._pods(workload.key, pod_set) if depends else ():
                 for resource, amount in self._by_devices(pod_set.template, allocations):
                     _add(total, (pod_set.name, resource), amount)
         return {key: amount for key, amount in total.items() if amount}
+
+    def _pods(self, workload: str, pod_set: PodSet) -> list[dict[str, AllocationResult]]:
+        """The allocations of each pod by claim name, of placed and of staying pods, and none of those still missing."""
+        placed = self._placed.get((workload, pod_set.name), [])
+        found = [{g.asked.name: g.allocation for g in p.given} for p in placed]
+        named = {p.placement.pod for p in placed}
+        for pod in self._after.of(workload):
+            if pod.claims and pod.pod_set == pod_set.name and pod.key not in named:
+                kept = ((name, self._after.kept(key)) for name, key in pod.claims)
+                found.append({name: has for name, has in kept if has is not None})
+        return found[: pod_set.count] + [{}] * (pod_set.count - len(found))
 
     def _fixed(self, template: PodTemplate) -> tuple[dict[str, int], bool]:
         """What each pod is charged whatever its devices, and whether they have a say beyond that."""
@@ -95,7 +104,7 @@ class Charger:
     def _shared(self, claim: PodClaim) -> Iterator[tuple[str, int]]:
         known = self._after.snapshot.claims.get(claim.claim)
         spec = known.spec if known else claim.template
-        allocation = self._held.get(claim.claim)
+        allocation = self._after.held(claim.claim)
         for request in spec.devices.requests if spec else ():
             if request.exactly is not None and not _depends(request):
                 yield self._resource(request.exactly), self._units(request.exactly)
@@ -136,18 +145,3 @@ def _depends(request: DeviceRequest) -> bool:
 
 def _add(total: dict[_Key, int], key: _Key, amount: int) -> None:
     total[key] = total.get(key, 0) + amount
-
-
-def _allocations(after: Aftermath) -> dict[tuple[str, str], list[dict[str, AllocationResult]]]:
-    """The allocations of each pod by claim name, of placed and of staying pods, by workload and pod set."""
-    found: dict[tuple[str, str], list[dict[str, AllocationResult]]] = {}
-    named = set()
-    for p in after.placed:
-        named.add(p.placement.pod)
-        allocations = {c.name: c.allocation for c in p.placement.claims}
-        found.setdefault((p.workload.key, p.pod_set.name), []).append(allocations)
-    for pod in after.pods:
-        if pod.claims and pod.key not in named:
-            allocations = {name: after.kept[key] for name, key in pod.claims if key in after.kept}
-            found.setdefault((pod.workload, pod.pod_set), []).append(allocations)
-    return found

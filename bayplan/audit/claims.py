@@ -7,10 +7,9 @@ constraints, tolerated taints, access for administration, and the capacity arith
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from bayplan.audit import extended
-from bayplan.audit.aftermath import Aftermath, Given, Placed, claim_label
+from bayplan.audit.aftermath import Aftermath, Given, Placed, Served
 from bayplan.audit.arithmetic import all_differ, all_share, attribute_values, consumption
 from bayplan.audit.findings import (
     AdminAccessWrong,
@@ -30,13 +29,13 @@ from bayplan.audit.findings import (
     SelectorUnmet,
 )
 from bayplan.audit.pools import DeviceId, Pools
-from bayplan.audit.selectors import Selectors
+from bayplan.audit.selectors import Matcher, Selectors
 from bayplan.model.device import (
     AllocationResult,
     Device,
+    DeviceClass,
     DeviceConstraint,
     DeviceRequest,
-    DeviceRequestAllocationResult,
     DeviceSelector,
     DeviceSubRequest,
     DeviceTaint,
@@ -51,55 +50,42 @@ ADMIN_LABEL = "resource.kubernetes.io/admin-access"
 Asked = ExactDeviceRequest | DeviceSubRequest
 
 
-class Served(NamedTuple):
-    """A device given to a request; `device` is None where the node cannot use it, which `devices` finds."""
-
-    identity: DeviceId
-    device: Device | None
-    result: DeviceRequestAllocationResult
-
-    @property
-    def label(self) -> str:
-        return "/".join(self.identity)
-
-
 def audit_claims(after: Aftermath, pools: Pools) -> Iterator[Finding]:
     yield from _pods(after)
     yield from _staying(after)
     judge = Judge(after, pools)
-    for given in after.given:
+    for given in after.given.values():
         yield from judge.claim(given)
 
 
 def _staying(after: Aftermath) -> Iterator[Finding]:
     """What is given now to a claim that pods use already selects their nodes, too."""
-    given = {g.claim: g.allocation for g in after.given if g.claim in after.snapshot.claims}
-    for pod in after.pods if given else ():
-        for _, key in pod.claims if pod.node else ():
-            if key in given:
-                yield from _reach(after, pod.node, key, given[key])
+    for claim, given in after.given.items():
+        for pod in after.using(claim) if claim in after.snapshot.claims else ():
+            if pod.node:
+                yield from _reach(after, pod.node, claim, given.allocation)
 
 
 def _pods(after: Aftermath) -> Iterator[Finding]:
     """Each claim of each placed pod has one allocation, and that one selects the pod's node."""
-    allocations = dict(after.kept) | {g.claim: g.allocation for g in after.given}
     for placed in after.placed:
-        names = {c.name for c in placed.placement.claims}
-        for given in placed.placement.claims:
-            label = claim_label(placed, given)
-            if not _owns(after, placed, given.name, given.claim):
-                yield ClaimUnknown(placed.label, given.claim or given.name)
-            elif allocations[label] != given.allocation:
-                yield ClaimGivenTwice(label)
+        needed = _needed(after, placed)
+        for given in placed.given:
+            if given.asked.name not in needed or given.asked.claim != _key(placed, given.asked.name):
+                yield ClaimUnknown(placed.label, given.asked.claim or given.asked.name)
+            elif (held := after.held(given.claim)) is not given.allocation and held != given.allocation:
+                yield ClaimGivenTwice(given.claim)
             else:
-                yield from _reach(after, placed.placement.node, label, given.allocation)
-        for name in _needed(after, placed):
+                yield from _reach(after, given.node, given.claim, given.allocation)
+        names = [given.asked.name for given in placed.given]
+        for name in needed:
             if name not in names:
                 key = _key(placed, name)
-                if key not in allocations:
+                held = after.held(key)
+                if held is None:
                     yield ClaimUnserved(placed.label, name)
                 else:
-                    yield from _reach(after, placed.placement.node, key, allocations[key])
+                    yield from _reach(after, placed.placement.node, key, held)
 
 
 def _needed(after: Aftermath, placed: Placed) -> list[str]:
@@ -107,17 +93,19 @@ def _needed(after: Aftermath, placed: Placed) -> list[str]:
     template = placed.pod_set.template
     served = "DRAExtendedResource" in after.policy.features and template.extended
     special = extended.claim(after.snapshot, template, placed.placement.node) if served else None
-    return [c.name for c in template.claims] + ([EXTENDED_CLAIM] if special else [])
+    names = [c.name for c in template.claims]
+    return [*names, EXTENDED_CLAIM] if special else names
 
 
 def _key(placed: Placed, name: str) -> str:
     """The claim object behind a name of the pod's; "" while it is not made."""
-    made = dict(placed.pod.claims).get(name, "") if placed.pod else ""
-    return made or next((c.claim for c in placed.pod_set.template.claims if c.name == name), "")
-
-
-def _owns(after: Aftermath, placed: Placed, name: str, claim: str) -> bool:
-    return name in _needed(after, placed) and claim == _key(placed, name)
+    for known, claim in placed.pod.claims if placed.pod else ():
+        if known == name and claim:
+            return claim
+    for asked in placed.pod_set.template.claims:
+        if asked.name == name:
+            return asked.claim
+    return ""
 
 
 def _reach(after: Aftermath, where: str, claim: str, allocation: AllocationResult) -> Iterator[ClaimOutOfReach]:
@@ -134,19 +122,21 @@ class Judge:
         self._after, self._pools = after, pools
         self._selectors = Selectors(after.policy)
         self._shares = "DRAConsumableCapacity" in after.policy.features
+        self._matchers: dict[tuple[str, tuple[DeviceSelector, ...]], Matcher] = {}
         self._matching: dict[tuple[str, str, tuple[DeviceSelector, ...], object], list[DeviceId]] = {}
 
     def claim(self, given: Given) -> Iterator[Finding]:
         if given.spec is None:
             return
-        results = given.allocation.devices.results
-        if len(results) > DEVICES_MAX:
-            yield RequestMiscounted(given.claim, "(all)", len(results), DEVICES_MAX)
+        if len(given.served) > DEVICES_MAX:
+            yield RequestMiscounted(given.claim, "(all)", len(given.served), DEVICES_MAX)
         served: dict[str, list[Served]] = {}
-        for result in results:
-            served.setdefault(result.request, []).append(self._serve(given, result))
+        for one in given.served:
+            served.setdefault(one.result.request, []).append(one)
+        known: dict[str, Asked] = {}
         for request in given.spec.devices.requests:
             asked = _alternatives(request)
+            known |= asked
             names = [name for name in asked if name in served] or list(asked)[:1]
             if not names:
                 yield ClassMissing(given.claim, request.name, "(none)")
@@ -154,17 +144,11 @@ class Judge:
                 yield AlternativesMixed(given.claim, request.name, tuple(names))
             else:
                 yield from self._request(given, names[0], asked[names[0]], served.get(names[0], []))
-        known = {name for request in given.spec.devices.requests for name in _alternatives(request)}
         for name in served:
             if name not in known:
                 yield RequestUnknown(given.claim, name)
         for constraint in given.spec.devices.constraints:
             yield from _constraint(given.claim, constraint, served)
-
-    def _serve(self, given: Given, result: DeviceRequestAllocationResult) -> Served:
-        identity = (result.driver, result.pool, result.device)
-        device = self._pools.find(identity, given.node)
-        return Served(identity, None if isinstance(device, str) else device, result)
 
     def _request(self, given: Given, name: str, asked: Asked, served: Sequence[Served]) -> Iterator[Finding]:
         device_class = self._after.snapshot.device_classes.get(asked.device_class_name)
@@ -172,18 +156,29 @@ class Judge:
             yield ClassMissing(given.claim, name, asked.device_class_name)
             return
         yield from self._count(given, name, asked, served)
-        yield from self._admin(given, name, asked, served)
-        selectors = device_class.spec.selectors + asked.selectors
+        wanted = isinstance(asked, ExactDeviceRequest) and asked.admin_access
+        if wanted or any(one.result.admin_access for one in served):
+            yield from self._admin(given, name, wanted, served)
+        matcher = self._matcher(asked, device_class)
         for one in served:
-            if one.device is None:
+            if one.seen is None:
                 continue
-            unmet = self._selectors.unmet(selectors, one.identity, one.device)
+            unmet = matcher.unmet(one.seen)
             if unmet:
                 yield SelectorUnmet(given.claim, name, one.label, unmet)
-            for taint in self._pools.taints(one.identity, one.device):
+            for taint in self._pools.taints(one.identity, one.seen.device):
                 if not any(_tolerates(t, taint) for t in asked.tolerations):
                     yield DeviceTainted(given.claim, one.label, f"{taint.key}={taint.value}:{taint.effect}")
-            yield from self._capacity(given, asked, one, one.device)
+            if asked.capacity is not None or one.seen.device.allow_multiple_allocations:
+                yield from self._capacity(given, asked, one, one.seen.device)
+
+    def _matcher(self, asked: Asked, device_class: DeviceClass) -> Matcher:
+        """The selectors of a request and its class, made ready once."""
+        known = self._matchers.get((asked.device_class_name, asked.selectors))
+        if known is None:
+            known = self._selectors.matcher(device_class.spec.selectors + asked.selectors)
+            self._matchers[asked.device_class_name, asked.selectors] = known
+        return known
 
     def _count(self, given: Given, name: str, asked: Asked, served: Sequence[Served]) -> Iterator[RequestMiscounted]:
         if asked.allocation_mode != "All":
@@ -203,22 +198,20 @@ class Judge:
             tuple(asked.capacity.requests.items()) if asked.capacity else (),
         )
         if key not in self._matching:
-            selectors = self._after.snapshot.device_classes[asked.device_class_name].spec.selectors + asked.selectors
+            matcher = self._matcher(asked, self._after.snapshot.device_classes[asked.device_class_name])
             self._matching[key] = sorted(
-                identity
-                for identity, device in self._pools.of_node(node)
-                if _large_enough(asked, device) and not self._selectors.unmet(selectors, identity, device)
+                seen.identity
+                for seen in self._pools.of_node(node)
+                if _large_enough(asked, seen.device) and not matcher.unmet(seen)
             )
         return self._matching[key]
 
-    def _admin(self, given: Given, name: str, asked: Asked, served: Sequence[Served]) -> Iterator[AdminAccessWrong]:
-        wanted = isinstance(asked, ExactDeviceRequest) and asked.admin_access
+    def _admin(self, given: Given, name: str, wanted: bool, served: Sequence[Served]) -> Iterator[AdminAccessWrong]:
         if any(bool(s.result.admin_access) != wanted for s in served):
             not_ = "" if wanted else "not "
             yield AdminAccessWrong(given.claim, name, f"its devices should {not_}be given for administration")
-        namespace = self._after.snapshot.namespaces.get(given.namespace)
-        labels = namespace.metadata.labels if namespace else {}
-        if wanted and labels.get(ADMIN_LABEL) != "true":
+        namespace = self._after.snapshot.namespaces.get(given.namespace) if wanted else None
+        if wanted and (namespace is None or namespace.metadata.labels.get(ADMIN_LABEL) != "true"):
             yield AdminAccessWrong(given.claim, name, f"namespace {given.namespace} lacks the label {ADMIN_LABEL}=true")
 
     def _capacity(self, given: Given, asked: Asked, one: Served, device: Device) -> Iterator[Finding]:
@@ -267,11 +260,13 @@ def _tolerates(toleration: DeviceToleration, taint: DeviceTaint) -> bool:
 def _constraint(claim: str, constraint: DeviceConstraint, served: Mapping[str, list[Served]]) -> Iterator[Finding]:
     """A constraint on `main` also covers `main/sub`; one that names no request covers all."""
     values = [
-        attribute_values(one.device, one.result.driver, constraint.match_attribute or constraint.distinct_attribute)
+        attribute_values(
+            one.seen.device, one.result.driver, constraint.match_attribute or constraint.distinct_attribute
+        )
         for name, group in served.items()
         if not constraint.requests or name in constraint.requests or name.partition("/")[0] in constraint.requests
         for one in group
-        if one.device is not None
+        if one.seen is not None
     ]
     if constraint.match_attribute and not all_share(values):
         yield ConstraintBroken(claim, "matchAttribute", constraint.match_attribute)

@@ -7,15 +7,15 @@ takes nothing. Counters are charged once per device, however many claims share i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from bayplan.audit.aftermath import Aftermath
 from bayplan.audit.findings import CapacityOverdrawn, CounterOverdrawn, DeviceGivenTwice, DeviceMissing, Finding
 from bayplan.audit.pools import DeviceId, PoolId, Pools
-from bayplan.model.device import AllocationResult, Device, DeviceRequestAllocationResult
+from bayplan.model.base import Value
+from bayplan.model.device import Device, DeviceRequestAllocationResult
 
 
-class Hold(NamedTuple):
+class Hold(Value, frozen=True):
     """One device, or share of it, in the hands of a claim."""
 
     claim: str
@@ -25,21 +25,21 @@ class Hold(NamedTuple):
 def audit_devices(after: Aftermath, pools: Pools) -> Iterator[Finding]:
     new: dict[DeviceId, Device] = {}
     holds: dict[DeviceId, list[Hold]] = {}
-    for given in after.given:
-        for identity, result in _taken(given.allocation):
-            found = pools.find(identity, given.node)
-            if isinstance(found, str):
-                yield DeviceMissing(given.claim, "/".join(identity), given.node, found)
+    for given in after.given.values():
+        for served in given.served:
+            if served.result.admin_access:
                 continue
-            new[identity] = found
-            holds.setdefault(identity, []).append(Hold(given.claim, result))
+            if served.seen is None:
+                yield DeviceMissing(given.claim, served.label, given.node, served.problem)
+                continue
+            new[served.identity] = served.seen.device
+            holds.setdefault(served.identity, []).append(Hold(given.claim, served.result))
     # Held devices matter where the plan draws on the same device or on a counter of the same pool.
-    touched = {(driver, pool) for driver, pool, _ in new}
-    names = {pool for _, pool in touched}
-    for claim, allocation in after.kept.items():
-        for result in allocation.devices.results:
-            if result.pool in names and (result.driver, result.pool) in touched and not result.admin_access:
-                holds.setdefault((result.driver, result.pool, result.device), []).append(Hold(claim, result))
+    for pool in {identity[:2]: None for identity in new}:
+        for claim, allocation in after.holding(pool):
+            for result in allocation.devices.results:
+                if (result.driver, result.pool) == pool and not result.admin_access:
+                    holds.setdefault((*pool, result.device), []).append(Hold(claim, result))
     shared = "DRAConsumableCapacity" in after.policy.features
     for identity, device in new.items():
         if shared and device.allow_multiple_allocations:
@@ -47,12 +47,6 @@ def audit_devices(after: Aftermath, pools: Pools) -> Iterator[Finding]:
         elif len(holds[identity]) > 1:
             yield DeviceGivenTwice("/".join(identity), tuple(h.claim for h in holds[identity]))
     yield from _counters(new, holds, pools)
-
-
-def _taken(allocation: AllocationResult) -> Iterator[tuple[DeviceId, DeviceRequestAllocationResult]]:
-    for result in allocation.devices.results:
-        if not result.admin_access:
-            yield (result.driver, result.pool, result.device), result
 
 
 def _shares(identity: DeviceId, device: Device, holds: list[Hold]) -> Iterator[Finding]:

@@ -6,7 +6,6 @@ node's labels from the widest level to the required one, so that racks of equal 
 
 from __future__ import annotations
 
-from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence
 
 from bayplan.audit.aftermath import Aftermath, Placed
@@ -15,39 +14,29 @@ from bayplan.model.node import Node
 from bayplan.model.plan import Place
 from bayplan.model.workload import Pod, PodSet, PodSetAssignment, Workload
 
-Members = tuple[list[Pod], list[Placed]]
-"""A pod set's pods: those bound already, and those the plan places."""
-
 
 def audit_gangs(after: Aftermath) -> Iterator[Finding]:
-    members: dict[tuple[str, str], Members] = {}
+    placed: dict[str, list[Placed]] = {}
+    for p in after.placed:
+        placed.setdefault(p.name, []).append(p)
     places = {p.workload: p for p in after.plan.placed() if p.workload in after.snapshot.workloads}
-    for name in places:
-        for pod_set in after.snapshot.workloads[name].pod_sets:
-            members[name, pod_set.name] = ([], [])
-    for pod in after.pods:
-        if pod.workload in places and pod.node and not pod.terminating and (pod.workload, pod.pod_set) in members:
-            members[pod.workload, pod.pod_set][0].append(pod)
-    for placed in after.placed:
-        members[placed.workload.key, placed.pod_set.name][1].append(placed)
     for name, place in places.items():
-        workload = after.snapshot.workloads[name]
-        yield from _strangers(workload, place)
+        workload, mine = after.snapshot.workloads[name], placed.get(name, [])
+        bound = [p for p in after.of(name) if p.node and not p.terminating]
+        names = [s.name for s in workload.pod_sets]
+        for placement in place.pods:
+            if placement.pod_set not in names:
+                yield PodUnknown(name, placement.pod or f"{placement.pod_set}[{placement.index}]")
         for pod_set in workload.pod_sets:
-            yield from _pod_set(after, workload, pod_set, place, members[name, pod_set.name])
-
-
-def _strangers(workload: Workload, place: Place) -> Iterator[PodUnknown]:
-    names = [s.name for s in workload.pod_sets]
-    for placement in place.pods:
-        if placement.pod_set not in names:
-            yield PodUnknown(workload.key, placement.pod or f"{placement.pod_set}[{placement.index}]")
+            here = [p for p in bound if p.pod_set == pod_set.name]
+            put = [p for p in mine if p.pod_set.name == pod_set.name]
+            yield from _pod_set(after, workload, pod_set, place, here, put)
 
 
 def _pod_set(
-    after: Aftermath, workload: Workload, pod_set: PodSet, place: Place, members: Members
+    after: Aftermath, workload: Workload, pod_set: PodSet, place: Place, bound: list[Pod], placed: list[Placed]
 ) -> Iterator[Finding]:
-    bound, placed = members
+    """`bound` are its pods that are so already, `placed` those the plan places."""
     problems = list(_pods(workload, pod_set, bound, placed))
     yield from problems
     total = len(bound) + len(placed)
@@ -55,7 +44,8 @@ def _pod_set(
         yield GangTorn(workload.key, pod_set.name, total, pod_set.count)
     elif not problems:
         nodes = [p.node for p in bound] + [p.placement.node for p in placed]
-        yield from _topology(after, workload, pod_set, nodes, placed)
+        if pod_set.topology.required:
+            yield from _topology(after, workload, pod_set, nodes, placed)
         if workload.admission is None:
             yield from _assignment(workload, pod_set, place, nodes)
 
@@ -74,7 +64,7 @@ def _pods(workload: Workload, pod_set: PodSet, bound: list[Pod], placed: list[Pl
 
 
 def _belongs(pod: Pod | None, placed: Placed) -> bool:
-    if pod is None or pod.workload != placed.workload.key or pod.pod_set != placed.pod_set.name:
+    if pod is None or pod.workload != placed.name or pod.pod_set != placed.pod_set.name:
         return False
     return pod.index in (-1, placed.placement.index)
 
@@ -83,8 +73,6 @@ def _topology(
     after: Aftermath, workload: Workload, pod_set: PodSet, nodes: Sequence[str], placed: Sequence[Placed]
 ) -> Iterator[TopologyBroken]:
     level = pod_set.topology.required
-    if not level:
-        return
     levels = _levels(after, placed[0].assignment if placed else None)
     path = levels[: levels.index(level) + 1] if level in levels else (level,)
     known: Mapping[str, Node] = after.snapshot.nodes
@@ -108,12 +96,15 @@ def _assignment(workload: Workload, pod_set: PodSet, place: Place, nodes: Sequen
     if len(assignments) != 1:
         yield AssignmentUntrue(workload.key, pod_set.name, f"{len(assignments)} assignments instead of one")
         return
-    told: Tally[str] = Tally()
+    told: dict[str, int] = {}
     for node, count in assignments[0].nodes:
-        told[node] += count
-    if told != Tally(nodes):
-        yield AssignmentUntrue(workload.key, pod_set.name, f"{_tally(told)} instead of {_tally(Tally(nodes))}")
+        told[node] = told.get(node, 0) + count
+    true: dict[str, int] = {}
+    for node in nodes:
+        true[node] = true.get(node, 0) + 1
+    if told != true:
+        yield AssignmentUntrue(workload.key, pod_set.name, f"{_text(told)} instead of {_text(true)}")
 
 
-def _tally(nodes: Tally[str]) -> str:
-    return ", ".join(f"{count} on {node}" for node, count in sorted(nodes.items())) or "no nodes"
+def _text(tally: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} on {node}" for node, count in sorted(tally.items())) or "no nodes"

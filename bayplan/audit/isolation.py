@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bayplan.audit.aftermath import Aftermath, Placed, claim_label
+from bayplan.audit.aftermath import Aftermath, Given, Placed
 from bayplan.audit.findings import Finding, IsolationTooWeak, TenantsMixed
-from bayplan.audit.pools import DeviceId, Pools
+from bayplan.audit.pools import DeviceId
 from bayplan.model.device import AllocationResult, Device, DeviceRequestAllocationResult
 from bayplan.model.isolation import Isolation
 
@@ -19,46 +19,42 @@ CUT_BY_HARDWARE = {"mig", "amdgpu-partition", "vf"}
 CUT_BY_KERNEL = {"dra.cpu", "dra.memory", "dra.net"}
 
 
-def audit_isolation(after: Aftermath, pools: Pools) -> Iterator[Finding]:
+def audit_isolation(after: Aftermath) -> Iterator[Finding]:
     if not after.policy.share_between_tenants:
-        yield from _mixed(after, pools)
+        yield from _mixed(after)
     for placed in after.placed:
         wanted = _wanted(after, placed)
         if wanted is not Isolation.NONE:
-            yield from _weak(pools, placed, wanted)
+            yield from _weak(placed, wanted)
 
 
-def _mixed(after: Aftermath, pools: Pools) -> Iterator[TenantsMixed]:
+def _mixed(after: Aftermath) -> Iterator[TenantsMixed]:
     new: dict[DeviceId, list[str]] = {}
     tenants: dict[DeviceId, list[str]] = {}
-    for given in after.given:
-        for identity, result in _taken(given.allocation):
-            device = pools.find(identity, given.node)
-            if not isinstance(device, str) and _apart(device, result) is Isolation.NONE:
+    for given in after.given.values():
+        for identity, device, result in _taken(given):
+            if _apart(device, result) is Isolation.NONE:
                 new.setdefault(identity, []).append(given.claim)
                 tenants.setdefault(identity, []).append(given.namespace)
-    if not new:
-        return
-    for claim, allocation in after.kept.items():
-        for identity, _ in _taken(allocation):
-            if identity in new:
-                tenants[identity].append(claim.partition("/")[0])
+    for pool in {identity[:2]: None for identity in new}:
+        for claim, allocation in after.holding(pool):
+            for result in allocation.devices.results:
+                identity = result.driver, result.pool, result.device
+                if identity in new and identity[:2] == pool and not result.admin_access:
+                    tenants[identity].append(claim.partition("/")[0])
     for identity, claims in new.items():
         met = tuple(sorted({*tenants[identity]}))
         if len(met) > 1:
             yield TenantsMixed("/".join(identity), claims[-1], met)
 
 
-def _weak(pools: Pools, placed: Placed, wanted: Isolation) -> Iterator[IsolationTooWeak]:
-    for given in placed.placement.claims:
-        for identity, result in _taken(given.allocation):
-            device = pools.find(identity, placed.placement.node)
-            if isinstance(device, str):
-                continue
+def _weak(placed: Placed, wanted: Isolation) -> Iterator[IsolationTooWeak]:
+    for given in placed.given:
+        for identity, device, result in _taken(given):
             settings = [_of_settings(s) for s in _settings(given.allocation, result)]
             found = min((_apart(device, result), *settings), key=_STEPS.index)
             if _STEPS.index(found) < _STEPS.index(wanted):
-                yield IsolationTooWeak(claim_label(placed, given), "/".join(identity), found, wanted)
+                yield IsolationTooWeak(given.claim, "/".join(identity), found, wanted)
 
 
 _STEPS = (Isolation.NONE, Isolation.MEMORY_LIMIT, Isolation.HARDWARE)
@@ -67,25 +63,29 @@ _STEPS = (Isolation.NONE, Isolation.MEMORY_LIMIT, Isolation.HARDWARE)
 def _wanted(after: Aftermath, placed: Placed) -> Isolation:
     """The most of what the pod, its LocalQueue and its ClusterQueue ask for."""
     snapshot, workload = after.snapshot, placed.workload
+    asked = placed.pod_set.template.isolation
+    if not workload.queue_name and workload.admission is None:
+        return asked
     local = snapshot.local_queues.get(f"{workload.namespace}/{workload.queue_name}")
     queue = snapshot.cluster_queues.get(
         workload.admission.cluster_queue if workload.admission else local.spec.cluster_queue if local else ""
     )
-    asked = [placed.pod_set.template.isolation]
-    asked += [source.isolation for source in (local, queue) if source is not None]
-    return max(asked, key=_STEPS.index)
+    others = [source.isolation for source in (local, queue) if source is not None]
+    return max((asked, *others), key=_STEPS.index)
 
 
-def _taken(allocation: AllocationResult) -> Iterator[tuple[DeviceId, DeviceRequestAllocationResult]]:
-    for result in allocation.devices.results:
-        if not result.admin_access:
-            yield (result.driver, result.pool, result.device), result
+def _taken(given: Given) -> Iterator[tuple[DeviceId, Device, DeviceRequestAllocationResult]]:
+    for served in given.served:
+        if served.seen is not None and not served.result.admin_access:
+            yield served.identity, served.seen.device, served.result
 
 
 def _apart(device: Device, result: DeviceRequestAllocationResult) -> Isolation:
     """What the device itself puts between the claims that have it."""
+    if not device.allow_multiple_allocations:
+        return Isolation.HARDWARE
     kind = device.attributes.get("type")
-    if not device.allow_multiple_allocations or (kind is not None and kind.string in CUT_BY_HARDWARE):
+    if kind is not None and kind.string in CUT_BY_HARDWARE:
         return Isolation.HARDWARE
     if result.driver in CUT_BY_KERNEL:
         return Isolation.MEMORY_LIMIT

@@ -16,7 +16,7 @@ from bayplan.audit.findings import Finding, NodeOverfull, NodeRefusesPod
 from bayplan.audit.pools import Pools
 from bayplan.model.node import Node
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import EXTENDED_CLAIM, Amounts
+from bayplan.model.workload import EXTENDED_CLAIM, Amounts, Pod
 
 
 def audit_nodes(after: Aftermath, pools: Pools) -> Iterator[Finding]:
@@ -32,22 +32,17 @@ def audit_nodes(after: Aftermath, pools: Pools) -> Iterator[Finding]:
 
 
 def _overfull(after: Aftermath, devices: Allocatable) -> Iterator[Finding]:
-    used: dict[str, dict[str, int]] = {
-        p.placement.node: {} for p in after.placed if p.placement.node in after.snapshot.nodes
-    }
-    for pod in after.pods:
-        if pod.node in used:
-            special = any(name == EXTENDED_CLAIM for name, _ in pod.claims)
-            _charge(used[pod.node], _scalar(after.snapshot, pod.node, pod.requests) if special else pod.requests)
-            _add(used[pod.node], devices.staying(pod))
+    used: dict[str, dict[str, int]] = {}
     for placed in after.placed:
-        if placed.placement.node in used and not (placed.pod and placed.pod.node):
-            requests = placed.pod.requests if placed.pod else placed.pod_set.template.requests
-            node = placed.placement.node
-            names = [c.name for c in placed.placement.claims]
-            names += [name for name, _ in placed.pod.claims] if placed.pod else []
-            _charge(used[node], _scalar(after.snapshot, node, requests) if EXTENDED_CLAIM in names else requests)
-            _add(used[node], devices.placed(placed))
+        node = placed.placement.node
+        if node in after.snapshot.nodes:
+            if node not in used:
+                used[node] = _staying(after, devices, node)
+            if not (placed.pod and placed.pod.node):
+                requests = placed.pod.requests if placed.pod else placed.pod_set.template.requests
+                served = _is_special(placed.pod) or EXTENDED_CLAIM in [g.asked.name for g in placed.given]
+                _charge(used[node], _scalar(after.snapshot, node, requests) if served else requests)
+                _add(used[node], devices.placed(placed))
     for name, amounts in used.items():
         allocatable = after.snapshot.nodes[name].allocatable
         for resource, amount in amounts.items():
@@ -56,13 +51,33 @@ def _overfull(after: Aftermath, devices: Allocatable) -> Iterator[Finding]:
                 yield NodeOverfull(name, resource, amount, limit)
 
 
+def _staying(after: Aftermath, devices: Allocatable, node: str) -> dict[str, int]:
+    """What the pods that stay take of a node."""
+    used: dict[str, int] = {}
+    for pod in after.on(node):
+        _charge(used, _scalar(after.snapshot, node, pod.requests) if _is_special(pod) else pod.requests)
+        _add(used, devices.staying(pod))
+    return used
+
+
+def _is_special(pod: Pod | None) -> bool:
+    """Whether a claim that nobody wrote serves some of what it requests."""
+    return pod is not None and any(name == EXTENDED_CLAIM for name, _ in pod.claims)
+
+
 def _scalar(snapshot: Snapshot, node: str, requests: Amounts) -> Amounts:
     """What a pod takes of the node itself where a claim serves the rest of what it requests."""
     return tuple((r, n) for r, n in requests if extended.offers(snapshot, node, r) or not extended.backing(snapshot, r))
 
 
 def _charge(used: dict[str, int], requests: Amounts) -> None:
-    _add(used, tuple({"pods": 1, **dict(requests)}.items()))
+    """Whoever asks for no `pods` takes one of them."""
+    pods = 1
+    for resource, amount in requests:
+        if resource == "pods":
+            pods = 0
+        used[resource] = used.get(resource, 0) + amount
+    used["pods"] = used.get("pods", 0) + pods
 
 
 def _add(used: dict[str, int], amounts: Amounts) -> None:

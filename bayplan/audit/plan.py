@@ -42,7 +42,7 @@ def audit_plan(after: Aftermath) -> Iterator[Finding]:
         if workload is None:
             yield WorkloadUnknown(decision.workload, type(decision).__name__)
         else:
-            yield from _decision(snapshot, decision, workload, served)
+            yield from _decision(after, decision, workload, served)
     for name, words in decided.items():
         yield from _repeated(name, words)
     for name, workload in snapshot.workloads.items():
@@ -50,9 +50,7 @@ def audit_plan(after: Aftermath) -> Iterator[Finding]:
             yield WorkloadForgotten(name)
 
 
-def _decision(
-    snapshot: Snapshot, decision: AnyDecision, workload: Workload, served: frozenset[str]
-) -> Iterator[Finding]:
+def _decision(after: Aftermath, decision: AnyDecision, workload: Workload, served: frozenset[str]) -> Iterator[Finding]:
     version = decision.resource_version
     if version and version != workload.resource_version:
         yield PlanStale(f"{type(decision).__name__} of {workload.key}", version, workload.resource_version)
@@ -62,12 +60,12 @@ def _decision(
         case Place() if not workload.active:
             yield WorkloadInactive(workload.key)
         case Evict(preemptor=preemptor):
-            cause = _wrong(snapshot, workload, preemptor)
+            cause = _wrong(after, workload, preemptor)
             if cause:
                 yield EvictionUnfounded(workload.key, preemptor, cause)
         case Deallocate(claims=claims):
             for claim in claims:
-                cause = _in_use(snapshot, served, claim)
+                cause = _in_use(after, served, claim)
                 if cause:
                     yield DeallocationUnfounded(workload.key, claim, cause)
 
@@ -80,20 +78,20 @@ def _repeated(name: str, words: list[str]) -> Iterator[Finding]:
         yield WorkloadDecidedTwice(name, tuple(words))
 
 
-def _wrong(snapshot: Snapshot, victim: Workload, preemptor_name: str) -> str:
+def _wrong(after: Aftermath, victim: Workload, preemptor_name: str) -> str:
     """Why the eviction has no right; "" when it has."""
     if victim.admission is None:
         return "it is not admitted"
     if not preemptor_name:
-        return "" if _must_leave(snapshot, victim) else "nothing in the snapshot makes it leave"
-    preemptor = snapshot.workloads.get(preemptor_name)
+        return "" if _must_leave(after, victim) else "nothing in the snapshot makes it leave"
+    preemptor = after.snapshot.workloads.get(preemptor_name)
     if preemptor is None:
         return "its preemptor does not exist"
     if preemptor_name == victim.key:
         return "it is its own preemptor"
     if preemptor.preemption_policy == "Never":
         return "its preemptor may not preempt"
-    if victim.priority < preemptor.priority or _allowed(snapshot, preemptor, victim):
+    if victim.priority < preemptor.priority or _allowed(after.snapshot, preemptor, victim):
         return ""
     return f"its priority {victim.priority} is not below {preemptor.priority}"
 
@@ -125,32 +123,33 @@ def _root(snapshot: Snapshot, queue: ClusterQueue) -> str:
     return seen[-1]
 
 
-def _in_use(snapshot: Snapshot, served: frozenset[str], name: str) -> str:
+def _in_use(after: Aftermath, served: frozenset[str], name: str) -> str:
     """Why the claim may not lose its devices; "" when all its consumers are pods that wait and are not `served` now."""
+    snapshot, users = after.snapshot, after.standing.using(name)
     claim = snapshot.claims.get(name)
     if claim is None or claim.status.allocation is None:
         return "it has no devices"
-    known = {p.uid: p for p in snapshot.pods.values()}
-    users = [p for p in snapshot.pods.values() if name in (key for _, key in p.claims)]
     for consumer in claim.status.reserved_for:
         if consumer.api_group == "scheduling.k8s.io" and consumer.resource == "podgroups":
             pods: list[Pod | None] = [*users]
         else:
-            pods = [known.get(consumer.uid)]
+            known = snapshot.pods.get(f"{claim.metadata.namespace}/{consumer.name}")
+            pods = [known if known is not None and known.uid == consumer.uid else None]
         if any(pod is None or not pod.workload or pod.key in served for pod in pods):
             return f"it is reserved for {consumer.name}"
     bound = [p.key for p in users if p.node]
     return f"{bound[0]} uses it" if bound else ""
 
 
-def _must_leave(snapshot: Snapshot, victim: Workload) -> bool:
+def _must_leave(after: Aftermath, victim: Workload) -> bool:
     assert victim.admission is not None
+    snapshot, pods = after.snapshot, after.standing.of(victim.key)
     local = snapshot.local_queues.get(f"{victim.namespace}/{victim.queue_name}")
     queue = snapshot.cluster_queues.get(victim.admission.cluster_queue)
     drained = "HoldAndDrain" in (local and local.spec.stop_policy, queue and queue.spec.stop_policy)
     hosts = [node for assignment in victim.admission.pod_sets for node, _ in assignment.nodes]
-    hosts += [p.node for p in snapshot.pods.values() if p.workload == victim.key and p.node]
+    hosts += [p.node for p in pods if p.node]
     lost = any(host not in snapshot.nodes or not snapshot.nodes[host].ready for host in hosts)
-    bound = sum(1 for p in snapshot.pods.values() if p.workload == victim.key and p.node and not p.terminating)
+    bound = sum(1 for p in pods if p.node and not p.terminating)
     incomplete = victim.unready_s > 0 and bound < victim.count
     return not victim.active or drained or lost or incomplete

@@ -5,70 +5,79 @@ An attribute whose type this version does not know breaks every selector on its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from bayplan import cel
-from bayplan.audit.pools import DeviceId
+from bayplan.audit.pools import Seen
 from bayplan.model.device import Device, DeviceAttribute, DeviceSelector
 from bayplan.model.policy import Policy
 from bayplan.model.semver import Semver, SemverError
-
-UNKNOWN = DeviceAttribute()
 
 Path = tuple[str, ...]
 
 
 class Selectors:
+    """The matchers of one audit; equal selectors are one."""
+
     def __init__(self, policy: Policy) -> None:
         self._consumable = "DRAConsumableCapacity" in policy.features
         self._lists = "DRAListTypeAttributes" in policy.features
-        self._reads: dict[tuple[DeviceSelector, ...], tuple[Path, ...] | None] = {}
+        self._matchers: dict[tuple[DeviceSelector, ...], Matcher] = {}
+
+    def matcher(self, selectors: tuple[DeviceSelector, ...]) -> Matcher:
+        known = self._matchers.get(selectors)
+        if known is None:
+            expressions = [s.cel.expression if s.cel else "" for s in selectors]
+            compiled = [(e, _compile(e, self._consumable, self._lists)) for e in expressions]
+            known = self._matchers[selectors] = Matcher(compiled)
+        return known
+
+
+class Matcher:
+    """Some selectors, all of which must hold; each with its expression, or with why it does not compile."""
+
+    def __init__(self, selectors: list[tuple[str, cel.Selector | str]]) -> None:
+        self._selectors = selectors
+        self._paths = _paths([compiled for _, compiled in selectors])
         self._known: dict[tuple[object, ...], str] = {}
 
-    def unmet(self, selectors: tuple[DeviceSelector, ...], identity: DeviceId, device: Device) -> str:
+    def unmet(self, seen: Seen) -> str:
         """The first expression that does not hold for the device, or the error it ends in; "" when all hold."""
-        if not selectors:
+        if not self._selectors:
             return ""
-        for name, attribute in device.attributes.items():
-            if attribute == UNKNOWN:
-                return f"attribute {name} has a value of unknown type"
-        paths = self._paths(selectors)
-        if paths is None:
-            return self._evaluate(selectors, identity[0], device)
-        read = tuple(_read(path, identity[0], device) for path in paths)
-        key = (selectors, identity[0], device.allow_multiple_allocations, read)
-        if key not in self._known:
-            self._known[key] = self._evaluate(selectors, identity[0], device)
-        return self._known[key]
+        if seen.unreadable:
+            return f"attribute {seen.unreadable} has a value of unknown type"
+        driver, device = seen.identity[0], seen.device
+        if self._paths is None:
+            return self._evaluate(driver, device)
+        key = (driver, device.allow_multiple_allocations, *[_read(path, driver, device) for path in self._paths])
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._evaluate(driver, device)
+        return known
 
-    def _paths(self, selectors: tuple[DeviceSelector, ...]) -> tuple[Path, ...] | None:
-        """What the expressions read; None when that may be anything."""
-        if selectors not in self._reads:
-            paths: dict[Path, None] = {}
-            known = True
-            for compiled in (self._compiled(s) for s in selectors):
-                if isinstance(compiled, str) or compiled.reads is None:
-                    known = False
-                else:
-                    paths.update(dict.fromkeys(sorted(compiled.reads)))
-            self._reads[selectors] = tuple(paths) if known else None
-        return self._reads[selectors]
-
-    def _compiled(self, selector: DeviceSelector) -> cel.Selector | str:
-        return _compile(selector.cel.expression if selector.cel else "", self._consumable, self._lists)
-
-    def _evaluate(self, selectors: tuple[DeviceSelector, ...], driver: str, device: Device) -> str:
-        for selector in selectors:
-            compiled = self._compiled(selector)
+    def _evaluate(self, driver: str, device: Device) -> str:
+        for expression, compiled in self._selectors:
             if isinstance(compiled, str):
                 return compiled
             try:
                 if not compiled.matches(_view(driver, device)):
-                    return selector.cel.expression if selector.cel else ""
+                    return expression
             except (cel.EvalError, SemverError) as error:
                 return str(error)
         return ""
+
+
+def _paths(selectors: Iterable[cel.Selector | str]) -> tuple[Path, ...] | None:
+    """What the expressions read beside the driver and whether it is shared; None when that may be anything."""
+    paths: dict[Path, None] = {}
+    for compiled in selectors:
+        if isinstance(compiled, str) or compiled.reads is None:
+            return None
+        named = (p for p in sorted(compiled.reads) if p[0] in ("attributes", "capacity"))
+        paths.update(dict.fromkeys(named))
+    return tuple(paths)
 
 
 @lru_cache(maxsize=4096)
@@ -85,8 +94,6 @@ def _read(path: Path, driver: str, device: Device) -> object:
 
     A path that ends early stands for everything below it.
     """
-    if path[0] not in ("attributes", "capacity"):
-        return None
     named: Mapping[str, object] = (
         device.attributes if path[0] == "attributes" else {n: c.value for n, c in device.capacity.items()}
     )

@@ -68,12 +68,13 @@ class NodeSelectorTerm(Noun, frozen=True):
     match_fields: tuple[NodeSelectorRequirement, ...] = ()
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        if not self.match_expressions and not self.match_fields:
-            return False
-        fields = {"metadata.name": name}
-        return all(r.matches(labels) for r in self.match_expressions) and all(
-            r.matches(fields) for r in self.match_fields
-        )
+        for requirement in self.match_expressions:
+            if not requirement.matches(labels):
+                return False
+        for requirement in self.match_fields:
+            if not requirement.matches({"metadata.name": name}):
+                return False
+        return bool(self.match_expressions or self.match_fields)
 
 
 class NodeSelector(Noun, frozen=True):
