@@ -1,12 +1,13 @@
-"""Which pods use a claim, wait for a node, or leave, and which claims nobody alive has: found by what differs.
+"""Which pods use a claim, wait for a node or leave, who has devices where, and which claims nobody alive has.
 
-Each is a memo of a pure function of a snapshot's pods and claims, which never change.
+Each is a memo of a pure function of a snapshot's pods and claims, which never change, brought along by what differs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bayplan.core.extended import scalar_devices
 from bayplan.model.device import ResourceClaim
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.table import Groups, differences
@@ -28,6 +29,7 @@ def _reserved_for(claim: ResourceClaim) -> list[str]:
 _by_movement = Groups[str, Pod](_moving)
 _by_claim = Groups[str, Pod](lambda pod: [claim for _, claim in pod.claims])
 _by_user = Groups[str, ResourceClaim](_reserved_for)
+_devices: list[tuple[Mapping[str, Pod], Mapping[str, ResourceClaim], dict[str, dict[str, int]]]] = [({}, {}, {})]
 _orphans: list[tuple[Mapping[str, Pod], Mapping[str, ResourceClaim], Mapping[str, None]]] = [({}, {}, {})]
 
 
@@ -45,6 +47,33 @@ def leaving(snapshot: Snapshot) -> tuple[Pod, ...]:
     """The pods that are about to free what they have on their nodes, by name."""
     found = _by_movement.of(snapshot.pods).get("leaving", _NOBODY)
     return tuple(found[key] for key in sorted(found))
+
+
+def devices_on(snapshot: Snapshot, pods_on: Mapping[str, Mapping[str, Pod]]) -> Mapping[str, Mapping[str, int]]:
+    """How many devices each workload has through its pods on each node, and each pod in no workload."""
+    pods, claims, known = _devices[0]
+    if pods is snapshot.pods and claims is snapshot.claims:
+        return known
+    touched = {p.node: None for _, old, new in differences(pods, snapshot.pods) for p in (old, new) if p is not None}
+    for key, _, _ in differences(claims, snapshot.claims):
+        touched |= {p.node: None for p in users(snapshot, key).values()}
+    found = known.copy()
+    for node in touched:
+        found[node] = {}
+        for pod in pods_on.get(node, _NOBODY).values():
+            many, owner = _devices_of(pod, snapshot.claims), pod.workload or pod.key
+            if many:
+                found[node][owner] = found[node].get(owner, 0) + many
+    _devices[0] = snapshot.pods, snapshot.claims, found
+    return found
+
+
+def _devices_of(pod: Pod, claims: Mapping[str, ResourceClaim]) -> int:
+    many = scalar_devices(pod)
+    for _, key in pod.claims:
+        allocation = claims[key].status.allocation if key in claims else None
+        many += len(allocation.devices.results) if allocation is not None else 0
+    return many
 
 
 def orphans(snapshot: Snapshot) -> Mapping[str, None]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from bayplan.core.extended import scalar_devices
+from bayplan.core import census
 from bayplan.core.quota import Charges
 from bayplan.core.topology import Forest
 from bayplan.model.device import DeviceSubRequest, ExactDeviceRequest, ResourceClaimSpec
@@ -93,9 +93,6 @@ def _named(hold: Hold, finder: _Holders) -> Hold:
     return hold if reasons == hold.reasons else msgspec.structs.replace(hold, reasons=reasons)
 
 
-_NOBODY: Mapping[str, Pod] = {}
-
-
 class _Holders:
     def __init__(
         self,
@@ -122,18 +119,13 @@ class _Holders:
         if key not in self._in_domain:
             tree = self._forest.tree(level) if level else self._forest.default
             nodes = next((d.nodes for d in tree.domains(level) if d.name == name), ())
+            devices = census.devices_on(self._snapshot, self._pods_on)
             held: dict[str, int] = {}
             for node in nodes:
-                for pod in self._pods_on.get(node, _NOBODY).values():
-                    owner = pod.workload or pod.key
-                    held[owner] = held.get(owner, 0) + self._devices(pod)
-            self._in_domain[key] = self._top({k: v for k, v in held.items() if v})
+                for owner, many in devices.get(node, {}).items():
+                    held[owner] = held.get(owner, 0) + many
+            self._in_domain[key] = self._top(held)
         return self._in_domain[key]
-
-    def _devices(self, pod: Pod) -> int:
-        claims = (self._snapshot.claims.get(key) for _, key in pod.claims)
-        given = sum(len(c.status.allocation.devices.results) for c in claims if c and c.status.allocation)
-        return given + scalar_devices(pod)
 
     def _quota(self, queue: str, flavor: str, resource: str) -> tuple[Holder, ...]:
         key = queue, flavor, resource

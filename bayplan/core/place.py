@@ -128,6 +128,8 @@ class Placer:
             chosen = self._best_node(trial, domain, need)
             return None if chosen is None else (trial.put(chosen[0], need.shape, chosen[1]),)
         counts = self.counts(trial, domain, need)
+        if sum(counts.values()) < need.pods:
+            return None
         puts: list[Put] = []
         for node, pods in spread(tree, domain, counts, need.pods):
             for left in reversed(range(pods)):

@@ -71,9 +71,8 @@ class Preemption:
 
     @cached_property
     def _by_queue(self) -> dict[str, list[Running]]:
-        """Cheapest first."""
         found: dict[str, list[Running]] = {}
-        for victim in sorted(self.running, key=lambda r: r.cost):
+        for victim in self.running:
             found.setdefault(_queue(victim), []).append(victim)
         return found
 
@@ -119,7 +118,7 @@ class Preemption:
         return Eviction(tuple(reasons[r.workload.key] for r in best[1]), best[2])
 
     def _allowed(self, asks: Preemptor, quotas: Quotas) -> Iterator[tuple[Running, str]]:
-        """Whom the preemptor may end, cheapest first within each queue, with Kueue's word for why."""
+        """Whom the preemptor may end, with Kueue's word for why."""
         mine = asks.workload
         for queue, found in self._by_queue.items():
             if not asks.queue or not queue:

@@ -8,6 +8,8 @@ from bayplan.core import census
 from bayplan.model.base import Metadata
 from bayplan.model.device import (
     AllocationResult,
+    DeviceAllocationResult,
+    DeviceRequestAllocationResult,
     ResourceClaim,
     ResourceClaimConsumerReference,
     ResourceClaimStatus,
@@ -35,7 +37,8 @@ def a_claim(chance: random.Random) -> ResourceClaim:
     if chance.randrange(5) == 0:
         group = ResourceClaimConsumerReference("podgroups", "g", "ug", "scheduling.k8s.io")
         users = (*users, group)
-    allocation = AllocationResult() if chance.randrange(4) else None
+    results = (DeviceRequestAllocationResult("r", "d", "p", "x"),) * chance.randrange(3)
+    allocation = AllocationResult(DeviceAllocationResult(results)) if chance.randrange(4) else None
     name = chance.choice(CLAIMS).removeprefix("ns/")
     status = ResourceClaimStatus(allocation=allocation, reserved_for=users)
     return ResourceClaim(metadata=Metadata(name=name, namespace="ns"), status=status)
@@ -46,6 +49,11 @@ def orphaned(claim: ResourceClaim, pods: dict[str, Pod]) -> bool:
     living = {(p.namespace, p.name, p.uid) for p in pods.values()}
     gone = all((claim.metadata.namespace, u.name, u.uid) not in living and not u.of_group for u in users)
     return claim.status.allocation is not None and users != () and gone
+
+
+def devices_of(pod: Pod, snapshot: Snapshot) -> int:
+    claims = [snapshot.claims[key] for _, key in pod.claims if key in snapshot.claims]
+    return sum(len(c.status.allocation.devices.results) for c in claims if c.status.allocation)
 
 
 def test_what_differs_leads_to_what_one_finds_from_nothing() -> None:
@@ -62,6 +70,9 @@ def test_what_differs_leads_to_what_one_finds_from_nothing() -> None:
         for claim in CLAIMS:
             users = {k: p for k, p in now.pods.items() if claim in dict(p.claims).values()}
             assert census.users(now, claim) == users
+        on = {"a": {k: p for k, p in now.pods.items() if p.node == "a"}}
+        devices = census.devices_on(now, on).get("a", {})
+        assert devices == {k: n for k, p in on["a"].items() if (n := devices_of(p, now))}
         expected = {k for k, c in now.claims.items() if orphaned(c, now.pods)}
         assert census.orphans(now).keys() == expected
         met |= expected
