@@ -1,9 +1,9 @@
-"""The second road: every plan is checked from nothing before it is carried out.
+"""The second road: every plan is checked by other means than it was found by before it is carried out.
 
-`audit(snapshot, policy, plan)` knows none of the ways by which a plan is found and shares no code with `bayplan.core`;
-it only knows what must be true of any plan, and says in Findings where one is not. An empty answer means the plan may
-be applied; `without` leaves out of a plan what findings are about. The cost grows with the plan and with what is
-running, not with the number of devices in the fleet.
+`audit(snapshot, policy, plan)` knows none of the ways by which a plan is found and shares no code with
+`bayplan.core`; it only knows what must be true of any plan, and says in Findings where one is not. An empty answer
+means the plan may be applied; `without` leaves out of a plan what findings are about. The cost grows with the plan,
+what runs where the plan touches it, and what changed since the last one.
 """
 
 from __future__ import annotations
