@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bayplan.clusters.kubernetes.fibers import each, pause, ready, turn
+from bayplan.clusters.kubernetes.fibers import Turn, each, pause, ready
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_work_within_work_shares_the_turns() -> None:
 
     def leaf(item: int) -> int:
         nonlocal within, most
-        with turn():
+        with Turn():
             within += 1
             most = max(most, within)
             pause(0.002)
@@ -85,7 +85,7 @@ def test_after_a_failure_nothing_more_is_begun_and_what_was_begun_ends() -> None
 def test_what_is_raised_within_a_turn_gives_it_back() -> None:
     def work(item: int) -> int:
         try:
-            with turn():
+            with Turn():
                 pause(0.001)
                 raise ValueError
         except ValueError:
@@ -123,7 +123,7 @@ def test_a_socket_can_be_waited_for_again_after_it_was_late(pairs: list[tuple[so
 def test_alone_the_same_calls_simply_wait(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
     began = time.monotonic()
     pause(0.01)
-    with turn(), pytest.raises(TimeoutError):
+    with Turn(), pytest.raises(TimeoutError):
         ready(pairs[0][0], time.monotonic() + 0.01)
     pairs[0][1].send(b"x")
     ready(pairs[0][0], soon())

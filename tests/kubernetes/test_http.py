@@ -1,11 +1,15 @@
-"""What comes back over HTTP, whole or broken, from a server that sends exactly these bytes."""
+"""What comes back over HTTP, plain or under TLS, whole or broken, from a server that sends exactly these bytes."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,18 +18,20 @@ from bayplan.clusters.kubernetes.http import Access, Http, Unreachable
 from bayplan.runtime.objects import ApiError
 
 Answer = Callable[[socket.socket], None]
+PAIR = Path(__file__).with_name("server.pem")  # a certificate for 127.0.0.1 that these tests alone trust, and its key
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class Server:
     """Answers the n-th request with the n-th answer; None closes the connection instead."""
 
-    def __init__(self, *answers: bytes | None, pace_s: float = 0) -> None:
+    def __init__(self, *answers: bytes | None, pace_s: float = 0, tls: ssl.SSLContext | None = None) -> None:
         self.answers, self.pace_s = list(answers), pace_s
         self.connections = 0
         self.requests: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._tls = tls
+        self.url = f"http{'s' * bool(tls)}://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -41,10 +47,10 @@ class Server:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
+        with contextlib.suppress(OSError), self._secured(connection) as connection:
             while True:
                 asked = b""
-                while b"\r\n\r\n" not in asked:
+                while not is_whole(asked):
                     data = connection.recv(65536)
                     if not data:
                         return
@@ -52,20 +58,44 @@ class Server:
                 self.requests.append(asked)
                 answer = self.answers.pop(0)
                 if answer is None:
+                    self._end(connection)
                     return
                 step = 7 if self.pace_s else len(answer) or 1
                 for at in range(0, len(answer), step):
                     connection.sendall(answer[at : at + step])
                     time.sleep(self.pace_s)
 
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        return self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
 
-@pytest.fixture
-def serve() -> Iterator[Callable[..., tuple[Server, Http]]]:
+    def _end(self, connection: socket.socket) -> None:
+        if isinstance(connection, ssl.SSLSocket):  # as Go does it: said first, and nobody waits for the answer
+            connection.settimeout(0.01)
+            with contextlib.suppress(OSError):
+                connection.unwrap()
+
+
+def is_whole(request: bytes) -> bool:
+    head, end, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"Content-Length: (\d+)", head)
+    return bool(end) and len(body) >= int(length[1] if length else 0)
+
+
+def serving() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(PAIR)
+    return context
+
+
+@pytest.fixture(params=["plain", "tls"])
+def serve(request: pytest.FixtureRequest) -> Iterator[Callable[..., tuple[Server, Http]]]:
     made: list[tuple[Server, Http]] = []
+    secure = request.param == "tls"
 
     def start(*answers: bytes | None, pace_s: float = 0) -> tuple[Server, Http]:
-        server = Server(*answers, pace_s=pace_s)
-        made.append((server, Http(Access(server.url, lambda: {"Authorization": "Bearer x"}))))
+        server = Server(*answers, pace_s=pace_s, tls=serving() if secure else None)
+        trust = ssl.create_default_context(cafile=str(PAIR)) if secure else None
+        made.append((server, Http(Access(server.url, lambda: {"Authorization": "Bearer x"}, trust))))
         return made[-1]
 
     yield start
@@ -149,3 +179,20 @@ def test_one_thread_has_several_requests_under_way(serve: Callable[..., tuple[Se
     server, http = serve(*[OK] * 8, pace_s=0.005)
     found = each(lambda n: http.request("PUT", f"x/{n}", b"{}").body, range(8), 8, 8)
     assert found == [b"{}"] * 8 and server.connections == 8
+
+
+def test_what_is_long_comes_whole_in_both_directions(serve: Callable[..., tuple[Server, Http]]) -> None:
+    long = b"0123456789abcdef" * 50_000
+    server, http = serve(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(long) + long, OK)
+    assert http.request("POST", "x", long).body == long
+    assert server.requests[0].endswith(b"\r\n\r\n" + long)
+    assert http.request("GET", "x").body == b"{}"
+
+
+def test_a_server_that_is_not_trusted_is_told_nothing() -> None:
+    server = Server(OK, tls=serving())
+    http = Http(Access(server.url, lambda: {"Authorization": "Bearer x"}, ssl.create_default_context()))
+    with pytest.raises(Unreachable, match="certificate verify failed"):
+        http.request("GET", "x")
+    assert not server.requests
+    server.close()

@@ -33,36 +33,50 @@ class _Meta(msgspec.Struct, rename="camel", gc=False):
     resource_version: str = ""
     owner_references: tuple[_Owner, ...] = ()
     deletion_timestamp: str | None = None
+    managed_fields: msgspec.Raw = msgspec.Raw()
 
 
-class _Head(msgspec.Struct, gc=False):
+class Head(msgspec.Struct, rename="camel", gc=False):
+    """What has to be known of an object to know whether it is news, and to keep it."""
+
     metadata: _Meta
+    api_version: str = ""
+
+    @property
+    def key(self) -> Key:
+        return self.metadata.namespace, self.metadata.name
+
+    @property
+    def version(self) -> int:
+        return int(self.metadata.resource_version or 0)
 
 
-_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_HEAD = msgspec.json.Decoder(_Head)
-_ENCODER = msgspec.json.Encoder()
+_HEAD = msgspec.json.Decoder(Head)
+head_of = _HEAD.decode
+"""Raises msgspec.MsgspecError for what is no object."""
 
 
-def record_of(resource: str, raw: bytes | msgspec.Raw, api_version: str, kind: str) -> Record:
+def record_of(resource: str, raw: bytes | msgspec.Raw, api_version: str, kind: str, head: Head | None = None) -> Record:
     """The record of an object as the API server wrote it. Raises msgspec.MsgspecError for what is no object."""
-    parts = _PARTS.decode(raw)
-    meta = _PARTS.decode(parts["metadata"])
-    meta.pop("managedFields", None)
-    named = {"apiVersion": api_version, "kind": kind}  # the items of a list do not say what they are
-    body = _ENCODER.encode(named | {k: v for k, v in parts.items() if k not in named} | {"metadata": meta})
-    head = _HEAD.decode(body).metadata
+    head = head or head_of(raw)
+    meta, body = head.metadata, bytes(raw)
+    managed = bytes(meta.managed_fields)
+    before, found, after = body.partition(b'"managedFields":' + managed)
+    if managed and found:
+        body = before.removesuffix(b",") + (after if before.endswith(b",") else after.removeprefix(b","))
+    if not head.api_version:  # the items of a list do not say what they are
+        body = b'{"apiVersion":"%b","kind":"%b",' % (api_version.encode(), kind.encode()) + body[body.index(b"{") + 1 :]
     return Record(
         resource,
-        head.namespace,
-        head.name,
-        head.uid,
-        int(head.resource_version or 0),
+        meta.namespace,
+        meta.name,
+        meta.uid,
+        head.version,
         body,
         _NOTHING,
         _NOTHING,
-        tuple(o.uid for o in head.owner_references),
-        head.deletion_timestamp is not None,
+        tuple([o.uid for o in meta.owner_references]),
+        meta.deletion_timestamp is not None,
     )
 
 
@@ -72,12 +86,6 @@ LOCAL = "local-"
 def is_local(record: Record) -> bool:
     """Whether an object lives in this cache alone."""
     return record.uid.startswith(LOCAL)
-
-
-def seen_at(raw: bytes | msgspec.Raw) -> tuple[Key, int]:
-    """Key and version of an object: all one needs to tell that it is no news."""
-    meta = _HEAD.decode(raw).metadata
-    return (meta.namespace, meta.name), int(meta.resource_version or 0)
 
 
 class Cursor:
@@ -216,7 +224,8 @@ class Cache:
         for cursor in self.cursors:
             if change.record.resource in cursor.resources:
                 cursor.changes.append(change)
-        self.changed.set()
+        if not self.changed.is_set():
+            self.changed.set()
 
 
 def _bury(table: _Table, uid: str, version: int) -> None:

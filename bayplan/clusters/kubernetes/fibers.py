@@ -7,13 +7,12 @@ wait.
 
 from __future__ import annotations
 
-import heapq
+import math
 import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -46,24 +45,25 @@ def pause(seconds: float) -> None:
         time.sleep(seconds)
 
 
-@contextmanager
-def turn() -> Iterator[None]:
-    """Waits until fewer than `turns` of those that `each` has set to work are within; alone one need not wait."""
-    fiber = getcurrent()
-    if not isinstance(fiber, _Fiber):
-        yield
-        return
-    crew = fiber.crew
-    while not crew.turns:
-        crew.queue.append(fiber)
-        crew.main.switch()
-    crew.turns -= 1
-    try:
-        yield
-    finally:
-        crew.turns += 1
-        if crew.queue:
-            crew.awake.append(crew.queue.popleft())
+class Turn:
+    """Within it are at most `turns` of those that `each` has set to work; alone one need not wait."""
+
+    __slots__ = ("_crew",)
+
+    def __enter__(self) -> None:
+        fiber = getcurrent()
+        self._crew = fiber.crew if isinstance(fiber, _Fiber) else None
+        if self._crew is not None:
+            while not self._crew.turns:
+                self._crew.queue.append(fiber)
+                self._crew.main.switch()
+            self._crew.turns -= 1
+
+    def __exit__(self, *_: object) -> None:
+        if self._crew is not None:
+            self._crew.turns += 1
+            if self._crew.queue:
+                self._crew.awake.append(self._crew.queue.popleft())
 
 
 def each(work: Callable[[T], R], items: Iterable[T], at_once: int, turns: int) -> list[R]:
@@ -96,10 +96,10 @@ def each(work: Callable[[T], R], items: Iterable[T], at_once: int, turns: int) -
 
 
 class _Fiber(greenlet):
-    """One flow of work. It goes on in its `main` whenever it waits."""
+    """One flow of work. It goes on in its `main` whenever it waits; what it waits for has until `end_s`."""
 
     crew: _Crew
-    waits: int = 0  # the number of its wait; 0 while it goes on
+    end_s = 0.0
 
 
 class _Crew:
@@ -111,8 +111,8 @@ class _Crew:
         self.queue: deque[Any] = deque()
         self._poll = select.poll()
         self._waiting: dict[int, _Fiber] = {}
-        self._timers: list[tuple[float, int, _Fiber, int]] = []
-        self._serial = 0
+        self._due_s = math.inf  # nobody who waits is late before
+        self._pauses = 0
 
     def employ(self, caller: Any, work: Callable[[], None], count: int) -> None:
         """So many fibers at the same work, until all of them have ended."""
@@ -137,12 +137,14 @@ class _Crew:
 
     def wait(self, fiber: _Fiber, end_s: float, fd: int = -1, event: int = 0) -> None:
         """Until a file descriptor is ready (TimeoutError at `end_s`), or, without one, until `end_s`."""
-        self._serial += 1
-        fiber.waits = self._serial
-        heapq.heappush(self._timers, (end_s, self._serial, fiber, fd))
         if event:
             self._poll.register(fd, event | _BROKEN)
-            self._waiting[fd] = fiber
+        else:
+            self._pauses -= 1
+            fd = self._pauses
+        self._waiting[fd] = fiber
+        fiber.end_s = end_s
+        self._due_s = min(self._due_s, end_s)
         if self.main.switch() and event:
             raise TimeoutError("timed out")
 
@@ -150,20 +152,22 @@ class _Crew:
         """Everybody who can go on does; then a wait until somebody can."""
         while self.awake:
             self.awake.popleft().switch()
-        if not self._timers:  # nobody waits: the last one has just ended
+        if not self._waiting:  # the last one has just ended
             return
-        for fd, _ in self._poll.poll(max(0.0, self._timers[0][0] - time.monotonic()) * 1000):
-            fiber = self._waiting[fd]
-            self._release(fd, fiber)
-            self.awake.append(fiber)
-        now_s = time.monotonic()
-        while self._timers and (self._timers[0][0] <= now_s or self._timers[0][2].waits != self._timers[0][1]):
-            _, serial, fiber, fd = heapq.heappop(self._timers)
-            if fiber.waits == serial:
-                self._release(fd, fiber)
-                fiber.switch(True)
-
-    def _release(self, fd: int, fiber: _Fiber) -> None:
-        fiber.waits = 0
-        if self._waiting.pop(fd, None) is not None:
+        for fd, _ in self._poll.poll(max(0.0, self._due_s - time.monotonic()) * 1000):
             self._poll.unregister(fd)
+            self.awake.append(self._waiting.pop(fd))
+        now_s = time.monotonic()
+        if now_s >= self._due_s:
+            self._end(now_s)
+
+    def _end(self, now_s: float) -> None:
+        """Whoever waits for too long goes on, too."""
+        late = sorted((f.end_s, fd) for fd, f in self._waiting.items() if f.end_s <= now_s)
+        fibers = [self._waiting.pop(fd) for _, fd in late]
+        for _, fd in late:
+            if fd >= 0:
+                self._poll.unregister(fd)
+        self._due_s = min((f.end_s for f in self._waiting.values()), default=math.inf)
+        for fiber in fibers:
+            fiber.switch(True)

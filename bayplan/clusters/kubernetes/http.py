@@ -9,9 +9,6 @@ error status is an `ApiError` with its Status.
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import socket
 import ssl
 import threading
 import time
@@ -21,12 +18,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bayplan.clusters.kubernetes.fibers import ready
-from bayplan.runtime.objects import ApiError, T
+from bayplan.clusters.kubernetes.channel import Channel
+from bayplan.runtime.objects import ApiError
 
 REQUEST_TIMEOUT_S = 15
+LULL_S = 0.02  # what a watch brings within this time is read at once: to be woken costs more than most of it
 STREAM_TIMEOUT_S = 90  # the API server sends a bookmark about once a minute: longer silence is a dead connection
-_BUFFER_BYTES = 1 << 16
 _HEAD_BYTES = 1 << 16
 
 
@@ -51,41 +48,19 @@ class Answer(NamedTuple):
 
 
 class _Connection:
-    """One kept connection, read as its bytes arrive; whoever waits here lets others go on (`fibers`).
-
-    A request has `end_s` (monotonic) to be answered, a stream until then for each next piece.
-    """
+    """A kept connection. A request has `end_s` (monotonic) to be answered, a stream until then for each next piece."""
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, end_s: float) -> None:
         """Raises OSError."""
-        self.end_s = end_s
-        self._buffer = bytearray()
-        self.sock = self._connected(host, port)
-        try:
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if tls is not None:
-                secure = tls.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
-                self.sock = secure
-                self._patiently(secure.do_handshake)
-        except OSError:
-            self.sock.close()
-            raise
+        self.channel = Channel(host, port, tls, end_s)
+        self._data, self._at = b"", 0
 
     def ask(self, request: bytes, end_s: float) -> tuple[int, bytes]:
         """Sends a request; the status and the head of the answer. Raises OSError, _Closed, _Garbled."""
-        self.end_s = end_s
-        sent = self._patiently(self.sock.send, request, writing=True)
-        while sent < len(request):
-            sent += self._patiently(self.sock.send, memoryview(request)[sent:], writing=True)
+        self.channel.end_s = end_s
+        self.channel.send(request)
         while True:
-            while (at := self._buffer.find(b"\r\n\r\n")) < 0:
-                if not self._buffer:
-                    ready(self.sock, end_s)  # there is nothing yet: to try would cost more than to wait
-                if len(self._buffer) > _HEAD_BYTES:
-                    raise _Garbled("not HTTP: no end of the headers")
-                self._fill(_Garbled("the answer was cut off") if self._buffer else _Closed("the connection was closed"))
-            head = bytes(self._buffer[: at + 2]).lower()
-            del self._buffer[: at + 4]
+            head = self._until(b"\r\n\r\n", _Closed).lower() + b"\r\n"
             if not head.startswith(b"http/1.") or not head[9:12].isdigit():
                 raise _Garbled(f"not HTTP: {head[:40]!r}")
             status = int(head[9:12])
@@ -103,74 +78,57 @@ class _Connection:
             return b""
         with contextlib.suppress(_Closed):  # to the end of the connection, which the header announces
             while True:
-                self._fill(_Closed())
-        return bytes(self._buffer)
+                self._fill(_Closed)
+        return self._data[self._at :]
 
-    def chunks(self, patience_s: float = 0) -> Iterator[bytes]:
-        """The chunks of a chunked body, to its end; each may take `patience_s` more."""
+    def chunks(self, patience_s: float = 0, lull_s: float = 0) -> Iterator[bytes]:
+        """The chunks of a chunked body, to its end; each may take `patience_s` more.
+
+        With all that came read, the next look is `lull_s` later: what comes in between costs one look.
+        """
         while True:
-            while (at := self._buffer.find(b"\r\n")) < 0:
-                if len(self._buffer) > _HEAD_BYTES:
-                    raise _Garbled("the answer was cut off")
-                self._fill(_Garbled("the answer was cut off"))
+            if lull_s and self.channel.drained and self._at == len(self._data):
+                time.sleep(lull_s)
             try:
-                size = int(self._buffer[:at].partition(b";")[0], 16)
+                size = int(self._until(b"\r\n", _Garbled).partition(b";")[0], 16)
             except ValueError as error:
-                raise _Garbled("the answer was cut off") from error
-            del self._buffer[: at + 2]
+                raise _Garbled() from error
             data = self._take(size + 2)
             if size == 0:
                 return
             yield data[:-2]
             if patience_s:
-                self.end_s = time.monotonic() + patience_s
+                self.channel.end_s = time.monotonic() + patience_s
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self.sock.close()
-
-    def _connected(self, host: str, port: int) -> socket.socket:
-        failure: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            sock = socket.socket(family, kind, protocol)
-            sock.setblocking(False)
-            try:
-                code = sock.connect_ex(address)
-                if code == errno.EINPROGRESS:
-                    ready(sock, self.end_s, writing=True)
-                    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if code:
-                    raise OSError(code, os.strerror(code))
-                return sock
-            except OSError as error:
-                sock.close()
-                failure = error
-        raise failure or OSError(f"{host} has no address")
+    def _until(self, mark: bytes, at_once: type[Exception]) -> bytes:
+        """All that comes before a mark; raises `at_once` where nothing comes."""
+        while (found := self._data.find(mark, self._at)) < 0:
+            if len(self._data) - self._at > _HEAD_BYTES:
+                raise _Garbled("not HTTP: no end of the headers")
+            self._fill(at_once if self._at == len(self._data) else _Garbled)
+        piece, self._at = self._data[self._at : found], found + len(mark)
+        return piece
 
     def _take(self, size: int) -> bytes:
-        while len(self._buffer) < size:
-            self._fill(_Garbled("the answer was cut off"))
-        found = bytes(memoryview(self._buffer)[:size])
-        del self._buffer[:size]
-        return found
+        """So many bytes."""
+        end = self._at + size
+        if end > len(self._data):
+            parts, missing = [self._data[self._at :]], end - len(self._data)
+            while missing > 0:
+                parts.append(self._received(_Garbled))
+                missing -= len(parts[-1])
+            self._data, self._at, end = b"".join(parts), 0, size
+        piece, self._at = self._data[self._at : end], end
+        return piece
 
-    def _fill(self, at_end: Exception) -> None:
-        data = self._patiently(self.sock.recv, _BUFFER_BYTES)
+    def _fill(self, at_end: type[Exception]) -> None:
+        self._data, self._at = self._data[self._at :] + self._received(at_end), 0
+
+    def _received(self, at_end: type[Exception]) -> bytes:
+        data = self.channel.receive()
         if not data:
-            raise at_end
-        self._buffer += data
-
-    def _patiently(self, act: Callable[..., T], *arguments: Any, writing: bool = False) -> T:
-        """Does it as soon as the socket lets it. Raises OSError."""
-        while True:
-            try:
-                return act(*arguments)
-            except ssl.SSLWantReadError:
-                ready(self.sock, self.end_s)
-            except ssl.SSLWantWriteError:
-                ready(self.sock, self.end_s, writing=True)
-            except BlockingIOError:
-                ready(self.sock, self.end_s, writing=writing)
+            raise at_end()
+        return data
 
 
 def field(head: bytes, name: bytes) -> bytes:
@@ -182,9 +140,15 @@ def field(head: bytes, name: bytes) -> bytes:
 class _Closed(Exception):
     """The server had closed the connection before it answered."""
 
+    def __init__(self) -> None:
+        super().__init__("the connection was closed")
+
 
 class _Garbled(Exception):
     """What came is no answer, or only a part of one."""
+
+    def __init__(self, said: str = "the answer was cut off") -> None:
+        super().__init__(said)
 
 
 _LOST = (OSError, _Closed, _Garbled, ValueError)  # ValueError: `close` came while another thread was reading
@@ -225,12 +189,12 @@ class Http:
                 content = connection.body(status, fields)
             except (_Closed, BrokenPipeError, ConnectionResetError) as error:
                 # a kept connection may have been closed while nobody looked; a fresh one has no excuse
-                connection.close()
+                connection.channel.close()
                 if fresh:
                     raise self._unreachable(error) from error
                 continue
             except _LOST as error:
-                connection.close()
+                connection.channel.close()
                 raise self._unreachable(error) from error
             self._give_back(connection, fields)
             if status >= 400:
@@ -242,15 +206,16 @@ class Http:
         connection = self._connect(time.monotonic() + timeout_s)
         with self._lock:
             if self._closed:
-                connection.close()
+                connection.channel.close()
                 raise Unreachable("closed")
             self._streams[id(connection)] = connection
         try:
-            status, fields = connection.ask(self._head("GET", path, None, "", "application/json"), connection.end_s)
+            request = self._head("GET", path, None, "", "application/json")
+            status, fields = connection.ask(request, connection.channel.end_s)
             if status >= 400:
                 raise _refusal(status, connection.body(status, fields))
             rest = b""
-            for chunk in connection.chunks(timeout_s):
+            for chunk in connection.chunks(timeout_s, LULL_S):
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from whole
         except _LOST as error:
@@ -258,7 +223,7 @@ class Http:
         finally:
             with self._lock:
                 self._streams.pop(id(connection), None)
-            connection.close()
+            connection.channel.close()
 
     def close(self) -> None:
         """Ends every stream; later requests are Unreachable."""
@@ -267,17 +232,16 @@ class Http:
             streams, idle = list(self._streams.values()), self._idle
             self._idle = []
         for connection in streams:
-            with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+            connection.channel.shutdown()
         for connection in idle:
-            connection.close()
+            connection.channel.close()
 
     def _head(self, method: str, path: str, body: bytes | None, kind: str, accept: str) -> bytes:
-        lines = [f"{method} {self._prefix}/{path.lstrip('/')} HTTP/1.1\r\n{self._fixed}Accept: {accept}\r\n"]
-        lines += [f"{name}: {value}\r\n" for name, value in self._access.headers().items()]
+        also = "".join([f"{name}: {value}\r\n" for name, value in self._access.headers().items()])
         if body is not None:
-            lines.append(f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n")
-        return ("".join(lines) + "\r\n").encode("latin-1")
+            also += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+        path = f"{self._prefix}/{path.lstrip('/')}"
+        return f"{method} {path} HTTP/1.1\r\n{self._fixed}Accept: {accept}\r\n{also}\r\n".encode("latin-1")
 
     def _take(self, end_s: float) -> tuple[_Connection, bool]:
         with self._lock:
@@ -289,7 +253,7 @@ class Http:
 
     def _give_back(self, connection: _Connection, fields: bytes) -> None:
         if field(fields, b"connection") == b"close":
-            connection.close()
+            connection.channel.close()
             return
         with self._lock:
             self._idle.append(connection)

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from bayplan.clusters.kubernetes.cache import LOCAL, Cache, Cursor, is_local, record_of
-from bayplan.clusters.kubernetes.fibers import each, pause, turn
+from bayplan.clusters.kubernetes.fibers import Turn, each, pause
 from bayplan.clusters.kubernetes.http import Http, Unreachable
 from bayplan.clusters.kubernetes.served import Catalogue, Served
 from bayplan.runtime.objects import ApiError, Object, R, Record, T
@@ -54,12 +54,10 @@ class Counts:
 
     def __init__(self) -> None:
         self.by_kind: dict[tuple[str, str, str], int] = {}
-        self.seconds: dict[str, float] = {}
 
-    def add(self, verb: str, resource: str, code: str, seconds: float) -> None:
+    def add(self, verb: str, resource: str, code: str) -> None:
         key = verb, resource, code
         self.by_kind[key] = self.by_kind.get(key, 0) + 1
-        self.seconds[verb] = self.seconds.get(verb, 0.0) + seconds
 
 
 class Replica:
@@ -123,7 +121,7 @@ class Replica:
         name = obj["metadata"]["name"]
         local = self._local(resource, namespace, name)
         if local is not None:
-            return self._put_local(local, dict(obj))
+            return local.decode() if obj == local.decode() else self._place_local(dict(obj))
         served = self.kinds.of(resource)
         return self._written(served, "PUT", served.path(namespace, name), obj)
 
@@ -194,31 +192,29 @@ class Replica:
 
     def _written(self, served: Served, verb: str, path: str, body: Any, kind: str = "application/json") -> Object:
         answer = self._send(served, verb, path, body, kind)
-        self._cache.put(record_of(served.resource, answer, served.api_version, served.kind))
-        decoded: Object = msgspec.json.decode(answer)
-        return decoded
+        record = record_of(served.resource, answer, served.api_version, served.kind)
+        self._cache.put(record)
+        return record.decode()
 
     def _send(self, served: Served, verb: str, path: str, body: Any, kind: str = "application/json") -> bytes:
         """One write, tried again where that can help. Raises ApiError; Temporary when the server is away."""
         encoded = msgspec.json.encode(body)
         for attempt in itertools.count(1):
-            began = time.perf_counter()
             try:
-                with turn():
+                with Turn():
                     if not self._may_write():
                         raise Temporary("not the leader: nothing is written")
-                    began = time.perf_counter()
                     answer = self._http.request(
                         verb, f"{path}?fieldManager=bayplan", encoded, kind=kind, timeout_s=WRITE_TIMEOUT_S
                     )
             except ApiError as error:
                 self._lost = 0
-                self.counts.add(verb, served.resource, str(error.status_code), time.perf_counter() - began)
+                self.counts.add(verb, served.resource, str(error.status_code))
                 if error.status_code not in _PASSING or attempt >= TRIES:
                     raise
                 pause_s = min(2.0, float(error.details.get("retryAfterSeconds") or 0))
             except Unreachable as error:
-                self.counts.add(verb, served.resource, "unreachable", time.perf_counter() - began)
+                self.counts.add(verb, served.resource, "unreachable")
                 self._lost += 1
                 if self._lost >= LOST_MAX:
                     raise Temporary(f"the API server does not answer: {error}") from error
@@ -227,7 +223,7 @@ class Replica:
                 pause_s = 0.0
             else:
                 self._lost = 0
-                self.counts.add(verb, served.resource, str(answer.status), time.perf_counter() - began)
+                self.counts.add(verb, served.resource, str(answer.status))
                 return answer.body
             pause(max(pause_s, PAUSE_S * 2**attempt * random.uniform(0.5, 1.0)))
         raise AssertionError("the loop ends by returning or raising")
@@ -273,10 +269,7 @@ class Replica:
         if wanted and wanted != known["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", f"Workload {record.name} has been modified")
         fresh: Object = merged(known, patch)
-        return self._put_local(record, fresh)
-
-    def _put_local(self, record: Record, obj: Object) -> Object:
-        return record.decode() if obj == record.decode() else self._place_local(obj)
+        return known if fresh == known else self._place_local(fresh)
 
     def _place_local(self, obj: Object) -> Object:
         meta, version = obj["metadata"], next(self._serial)

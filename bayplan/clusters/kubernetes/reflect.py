@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bayplan.clusters.kubernetes.cache import Cache, record_of, seen_at
+from bayplan.clusters.kubernetes.cache import Cache, Head, head_of, record_of
 from bayplan.clusters.kubernetes.http import Http, Unreachable
 from bayplan.clusters.kubernetes.served import Served
 from bayplan.runtime.objects import ApiError, Record
@@ -163,18 +163,18 @@ class Reflector:
 
     def _take(self, raw: msgspec.Raw) -> int:
         """Puts an object into the cache, unless it is our own write that comes back; its version."""
-        key, version = seen_at(raw)
-        known = self._cache.find(self.served.resource, key)
-        if known is None or known.version < version:
-            self._cache.put(self._record(raw))
-        return version
+        head = head_of(raw)
+        known = self._cache.find(self.served.resource, head.key)
+        if known is None or known.version < head.version:
+            self._cache.put(self._record(raw, head))
+        return head.version
 
     def _events(self, path: str) -> Iterator[_Event]:
         for line in self._http.lines(path):
             yield _EVENT.decode(line)
 
-    def _record(self, raw: msgspec.Raw) -> Record:
-        return record_of(self.served.resource, raw, self.served.api_version, self.served.kind)
+    def _record(self, raw: msgspec.Raw, head: Head | None = None) -> Record:
+        return record_of(self.served.resource, raw, self.served.api_version, self.served.kind, head)
 
     def _hear(self) -> None:
         self.heard_s = time.monotonic()

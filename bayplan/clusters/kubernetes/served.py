@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ UNDERSTOOD: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Served:
     """One kind as it is served."""
 
@@ -36,21 +37,20 @@ class Served:
     namespaced: bool
     verbs: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def resource(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
         """The path of the collection, of an object in it, or of that object's subresource."""
-        parts = ["apis" if self.group else "api", self.api_version]
-        if self.namespaced and namespace:
-            parts += ["namespaces", namespace]
-        parts += [self.plural, name, subresource]
-        return "/".join(p for p in parts if p)
+        within = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        about = f"/{name}" if name else ""
+        about += f"/{subresource}" if subresource else ""
+        return f"{'apis' if self.group else 'api'}/{self.api_version}{within}/{self.plural}{about}"
 
 
 class Catalogue:
