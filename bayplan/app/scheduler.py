@@ -6,7 +6,6 @@ the lease is lost: a deposed leader ends, and whoever started it starts it again
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import resource
@@ -173,8 +172,8 @@ class Scheduler:
         if cycle.applied is None:
             return
         for name in ("admitted", "evicted"):
-            for workload in getattr(cycle.applied, name):
-                _log.info(name, extra={"workload": workload})
+            if done := getattr(cycle.applied, name):
+                _log.info(name, extra={"workloads": done})
         for conflict in cycle.applied.conflicts:
             _log.info("conflict", extra={"workload": conflict.workload, "reason": conflict.message})
 
@@ -321,6 +320,9 @@ class Health:
             self._server.server_close()
 
 
+_LINES = msgspec.json.Encoder(enc_hook=str)
+
+
 class _JsonLines(logging.Formatter):
     """One JSON object per line; what is passed as `extra` becomes fields."""
 
@@ -333,7 +335,7 @@ class _JsonLines(logging.Formatter):
         line |= {k: v for k, v in vars(record).items() if k not in self._KNOWN and k != "message"}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return _LINES.encode(line).decode()
 
 
 def log_json(level: int = logging.INFO) -> None:

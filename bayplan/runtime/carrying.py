@@ -347,6 +347,8 @@ class Carrier:
 
 def _turns(place: Place, seen: Snapshot) -> tuple[list[PodPlacement], list[PodPlacement]]:
     """Who allocates a claim that others of the gang share comes before them."""
+    if len(place.pods) == 1:
+        return [], list(place.pods)
     pods = (seen.pods.get(p.pod) for p in place.pods)
     users = Counter(key for pod in pods if pod is not None for _, key in pod.claims)
     turns: tuple[list[PodPlacement], list[PodPlacement]] = [], []

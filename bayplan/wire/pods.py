@@ -166,17 +166,17 @@ def requests(spec: PodSpec) -> Amounts:
 
 def containers_using(spec: PodSpec, claim: str) -> int:
     """How many containers refer to a claim of the pod."""
-    return sum(any(c.name == claim for c in x.resources.claims) for x in (*spec.init_containers, *spec.containers))
+    return sum(claim in [c.name for c in x.resources.claims] for x in (*spec.init_containers, *spec.containers))
 
 
 def extended(spec: PodSpec) -> tuple[ExtendedRequest, ...]:
     """What each container asks of extended resources, with the names kube-scheduler would give the requests."""
     return tuple(
-        ExtendedRequest(name=extended_name(i, j), resource=resource, count=amounts[resource])
+        ExtendedRequest(name=extended_name(i, j), resource=resource, count=count)
         for i, container in enumerate((*spec.init_containers, *spec.containers))
-        for amounts in (_amounts(container.resources.effective()),)
-        for j, resource in enumerate(sorted(amounts))
-        if amounts[resource] and is_extended(resource)
+        for wanted in (container.resources.effective(),)
+        for j, resource in enumerate(sorted(wanted))
+        if is_extended(resource) and (count := amount(resource, wanted[resource]))
     )
 
 
@@ -188,10 +188,12 @@ def extended_name(container: int, resource: int) -> str:
 def is_extended(resource: str) -> bool:
     """Whether a resource is one that Kubernetes itself knows nothing of."""
     domain, slash, _ = resource.partition("/")
+    if not slash:
+        return False
     native = domain == "kubernetes.io" or (
         domain.endswith(".kubernetes.io") and not resource.startswith(IMPLICIT_RESOURCE)
     )
-    return bool(slash) and not native
+    return not native
 
 
 def pod(source: bytes | Json | PodObject) -> Pod:

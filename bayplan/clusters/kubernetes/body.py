@@ -44,6 +44,7 @@ OUT_OF_TOUCH_S = 120  # a mirror that has heard nothing for this long is no grou
 REDISCOVER_S = 10  # how soon a new custom resource is noticed
 SYNC_S = 60
 PATIENCE_S = 60  # people are told a new wording at most this often; other components have as long to do their work
+GARBAGE = 50_000  # objects between two looks for cycles: nearly all die by themselves, and JSON is made of them
 CYCLES_ROUNDS = 4  # rounds of controllers before a decision; what they cause arrives by the watches
 
 CLUSTER_QUEUES = "clusterqueues.kueue.x-k8s.io"
@@ -111,6 +112,7 @@ class KubernetesCluster:
         if not self._frozen:
             gc.collect()
             gc.freeze()
+            gc.set_threshold(GARBAGE, *gc.get_threshold()[1:])
             self._frozen = True
         if self._seen is None or self._seen[0] is not snapshot:
             self._seen = snapshot, self._decidable(snapshot)

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from bayplan.runtime.objects import Change, Object, Objects
+from bayplan.model.base import Noun
+from bayplan.runtime.objects import Change, Object, Objects, Record
+from bayplan.wire.meta import OwnerReference
+from bayplan.wire.read import read
 from bayplan.wire.times import seconds
 
 Key = tuple[str, str]
@@ -49,10 +52,22 @@ def own_or_owner(resource: str, kind: str) -> Callable[[Objects, Change], Iterab
             return [(record.namespace, record.name)]
         if not record.owners or named not in record.raw:  # far cheaper than to decode it for every kind of job
             return []
-        references = change.object["metadata"].get("ownerReferences") or ()
-        return [(record.namespace, r["name"]) for r in references if r.get("controller") and r["kind"] == kind]
+        return [(record.namespace, r.name) for r in references(record) if r.controller and r.kind == kind]
 
     return keys
+
+
+class _References(Noun, frozen=True):
+    owner_references: tuple[OwnerReference, ...] = ()
+
+
+class _Owned(Noun, frozen=True):
+    metadata: _References = _References()
+
+
+def references(record: Record) -> tuple[OwnerReference, ...]:
+    """The owners of an object; the rest of it is not read."""
+    return read(record.raw, _Owned).metadata.owner_references
 
 
 def is_deleting(obj: Mapping[str, Any]) -> bool:

@@ -21,6 +21,7 @@ from bayplan.runtime.controllers.base import (
     is_deleting,
     owned,
     phase,
+    references,
     remove,
     set_status,
 )
@@ -238,10 +239,10 @@ def _keys(store: Objects, change: Change) -> Iterable[Key]:
         return _groups_of(store, record)
     if change.type == "ADDED":
         return []  # whoever made it has looked at its pods
-    references = change.object["metadata"].get("ownerReferences") or ()
-    if any(r["apiVersion"].startswith("scheduling.k8s.io/") for r in references) or len(references) > 1:
+    owners = references(record)
+    if len(owners) > 1 or any(o.api_version.startswith("scheduling.k8s.io/") for o in owners):
         return [(record.namespace, _GROUP + record.name)]
-    return [(record.namespace, _POD + r["name"]) for r in references if r["kind"] == "Pod"]
+    return [(record.namespace, _POD + o.name) for o in owners if o.kind == "Pod"]
 
 
 def _groups_of(store: Objects, workload: Record) -> Iterable[Key]:
