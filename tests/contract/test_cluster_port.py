@@ -13,6 +13,7 @@ from bayplan.core import decide
 from bayplan.model.codec import to_json
 from bayplan.model.plan import Plan
 from bayplan.model.policy import Policy
+from bayplan.model.snapshot import Snapshot
 from tests.cluster.checks import sound
 from tests.cluster.world import fleet_text, job, pod, pod_group, template, true_conditions
 from tests.contract.bodies import Body
@@ -210,8 +211,13 @@ def test_equal_clusters_are_read_as_equal_snapshots(body: Body) -> None:
     """Nodes, devices and queues as one reads them, whatever serves them: the reference is this very fleet's objects."""
     furnish(body)
     expected = snapshot_of(fleet_objects(parse_fleet(fleet_text(*FLEET), "fleet.yaml")))
-    body.until(lambda: len(body.cluster.observe().slices) == len(expected.slices))
-    seen = body.cluster.observe()
+    parts = ("nodes", "slices", "cluster_queues", "device_classes")  # each comes by a watch of its own
+
+    def whole() -> Snapshot | None:
+        seen = body.cluster.observe()
+        return seen if all(len(getattr(seen, p)) == len(getattr(expected, p)) for p in parts) else None
+
+    seen = body.until(whole)
     for name, node in expected.nodes.items():
         mine = seen.nodes[name]
         assert (mine.labels, mine.allocatable, mine.taints) == (node.labels, node.allocatable, node.taints)
