@@ -9,16 +9,16 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
+import trustme
 
 from bayplan.clusters.kubernetes.fibers import each
 from bayplan.clusters.kubernetes.http import Access, Http, Unreachable
 from bayplan.runtime.objects import ApiError
 
 Answer = Callable[[socket.socket], None]
-PAIR = Path(__file__).with_name("server.pem")  # a certificate for 127.0.0.1 that these tests alone trust, and its key
+AUTHORITY = trustme.CA()
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -83,7 +83,13 @@ def is_whole(request: bytes) -> bool:
 
 def serving() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(PAIR)
+    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
     return context
 
 
@@ -94,8 +100,8 @@ def serve(request: pytest.FixtureRequest) -> Iterator[Callable[..., tuple[Server
 
     def start(*answers: bytes | None, pace_s: float = 0) -> tuple[Server, Http]:
         server = Server(*answers, pace_s=pace_s, tls=serving() if secure else None)
-        trust = ssl.create_default_context(cafile=str(PAIR)) if secure else None
-        made.append((server, Http(Access(server.url, lambda: {"Authorization": "Bearer x"}, trust))))
+        access = Access(server.url, lambda: {"Authorization": "Bearer x"}, trusting() if secure else None)
+        made.append((server, Http(access)))
         return made[-1]
 
     yield start
