@@ -22,7 +22,8 @@ from bayplan.clusters.kubernetes.reflect import Reflector
 from bayplan.clusters.kubernetes.served import Catalogue, Served, discover
 from bayplan.model.plan import Evict, Hold, Plan
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Workload
+from bayplan.model.table import Groups
+from bayplan.model.workload import Pod, Workload
 from bayplan.runtime.carrying import Carrier
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import Controller
@@ -95,6 +96,7 @@ class KubernetesCluster:
         self._frozen = False
         self._kueue = ""
         self._seen: tuple[Snapshot, Snapshot] | None = None
+        self._of_workload = Groups[str, Pod](lambda pod: [pod.workload] if pod.workload else [])
 
     # --- the port ------------------------------------------------------------------------------------------------
 
@@ -320,28 +322,29 @@ class KubernetesCluster:
         early = frozenset(k for k, w in pending.items() if w.uid.startswith(LOCAL) and _lacks_claims(w, snapshot))
         if early:
             kept = {k: w for k, w in kept.items() if k not in early}
-        lost = {n for n, node in snapshot.nodes.items() if not node.ready}
-        leaving = frozenset(
-            p.workload
-            for p in snapshot.pods.values()
-            if p.node
-            and p.workload in pending
-            and not (p.terminating and (p.node in lost or p.node not in snapshot.nodes))
-        )
+        pods = self._of_workload.of(snapshot.pods)
+        leaving = {
+            k: mine for k in pending if (mine := pods.get(k)) and any(_stands(p, snapshot) for p in mine.values())
+        }
         if not leaving:
             return snapshot if kept is snapshot.workloads else snapshot.replace(workloads=kept)
+        foreign = {
+            k: msgspec.structs.replace(p, workload="", pod_set="") for mine in leaving.values() for k, p in mine.items()
+        }
         return snapshot.replace(
-            workloads={k: w for k, w in kept.items() if k not in leaving},
-            pods={
-                k: msgspec.structs.replace(p, workload="", pod_set="") if p.workload in leaving else p
-                for k, p in snapshot.pods.items()
-            },
+            workloads={k: w for k, w in kept.items() if k not in leaving}, pods=snapshot.pods | foreign
         )
 
     def _is_ours(self, workload: str, decision: object, seen: Snapshot) -> bool:
         """Whether a decision may be carried out beside a Kueue: anything about a lone pod, else binding alone."""
         found = seen.workloads.get(workload)
         return found is None or found.uid.startswith(LOCAL) or not isinstance(decision, Evict | Hold)
+
+
+def _stands(pod: Pod, snapshot: Snapshot) -> bool:
+    """Whether a pod is on a node, and will be known to have left it."""
+    node = snapshot.nodes.get(pod.node)
+    return bool(pod.node) and (not pod.terminating or (node is not None and node.ready))
 
 
 def _lacks_claims(workload: Workload, snapshot: Snapshot) -> bool:
