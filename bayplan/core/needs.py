@@ -154,7 +154,9 @@ def _with_claims(template: PodTemplate, claims: tuple[PodClaim, ...]) -> PodTemp
 def _pinned(workload: Workload, pod_set: PodSet, used: list[str]) -> list[str]:
     """The nodes of the admission that no bound pod of the set stands on yet, one per missing pod."""
     admission = workload.admission
-    chosen = next((s.nodes for s in admission.pod_sets if s.name == pod_set.name), ()) if admission else ()
+    if admission is None:
+        return []
+    chosen = next((s.nodes for s in admission.pod_sets if s.name == pod_set.name), ())
     left: list[str] = []
     for node, count in chosen:
         left += [node] * max(0, count - used.count(node))

@@ -345,8 +345,11 @@ def _is_all(request: DeviceRequest) -> bool:
 
 def on_flavors(template: PodTemplate, chosen: Iterable[str], flavors: Mapping[str, ResourceFlavor]) -> PodTemplate:
     """The template as its flavors confine it: their node labels and tolerations added."""
+    known = flavors.keys() & set(chosen)  # one that was deleted confines nobody any more
+    if not known:
+        return template
     labels, tolerations = dict(template.node_selector), template.tolerations
-    for name in sorted(flavors.keys() & set(chosen)):  # one that was deleted confines nobody any more
+    for name in sorted(known):
         spec = flavors[name].spec
         labels |= spec.node_labels
         tolerations += tuple(t for t in spec.tolerations if t not in tolerations)

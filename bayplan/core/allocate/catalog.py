@@ -408,7 +408,7 @@ class Catalog:
         """
         site = self._inventory.sites[node]
         taken, shared = self._current(taken), self._current(shared)
-        places = self._places(site, taken, shared)
+        places = self._places(site, taken, shared, fit.choices)
         changes: dict[tuple[str, int], list[Holding]] = {}
         given: dict[int, list[Given]] = {}
         made: set[str] = set()
@@ -435,13 +435,14 @@ class Catalog:
         )
         return self._inventory.changed(taken, changes), self._inventory.changed(shared, changes), results
 
-    def _places(self, site: Site, taken: Taken, shared: Taken) -> list[tuple[str, int]]:
-        """Which component each canonical slot stands for: equal ones in their own order."""
-        own, wide = list(site.own), list(site.wide)
+    def _places(self, site: Site, taken: Taken, shared: Taken, choices: Sequence[Choice]) -> dict[int, tuple[str, int]]:
+        """Which component each canonical slot that was chosen stands for: equal ones in their own order."""
+        own, wide = site.own, [i for i, _ in site.wide]
         if not self._upstream:
-            own.sort(key=lambda i: (taken.states[i], i))
-            wide.sort(key=lambda w: (shared.states[w[0]], w[1], w[0]))
-        return [(taken.owner, i) for i in own] + [("", i) for i, _ in wide]
+            own = tuple(sorted(sorted(own), key=taken.states.__getitem__))
+            wide = [i for i, _ in sorted(site.wide, key=lambda w: (shared.states[w[0]], w[1], w[0]))] if wide else wide
+        slots = {c.slot for c in choices}
+        return {s: (taken.owner, own[s]) if s < len(own) else ("", wide[s - len(own)]) for s in sorted(slots)}
 
     def give_back(self, node: str, taken: Taken, allocations: Sequence[AllocationResult]) -> Taken:
         """These allocations' devices freed; what is not held is left alone."""

@@ -218,7 +218,7 @@ class Machines:
         names = self._names.get(driver)
         if names is None:
             names = self._names[driver] = frozenset(n for path in self.reads for n in _spellings(driver, path))
-        return frozenset(item for item in device.attributes.items() if item[0] in names)
+        return frozenset([(name, device.attributes[name]) for name in names & device.attributes.keys()])
 
     def state(
         self,
