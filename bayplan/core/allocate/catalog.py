@@ -500,7 +500,7 @@ class Catalog:
 
 
 def _fresh(seed: str, device: tuple[str, str, str], live: set[str]) -> str:
-    ordinal = 0
+    ordinal = len(live)  # those before are mostly taken
     while (made := share_id(seed, device, ordinal)) in live:
         ordinal += 1
     return made
