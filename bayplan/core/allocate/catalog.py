@@ -17,7 +17,7 @@ from bayplan.core.allocate import figures, objective
 from bayplan.core.allocate.allocatable import Charge, charges
 from bayplan.core.allocate.asks import Ask, Whose
 from bayplan.core.allocate.board import AllocationError, Board, Choice, Slot, Verdict
-from bayplan.core.allocate.components import Machines, Reads
+from bayplan.core.allocate.components import DESCRIPTIVE, Machines, Reads
 from bayplan.core.allocate.figures import NO_WORTH, Misfit, Worth
 from bayplan.core.allocate.gates import DEFAULT_FEATURES, Gates
 from bayplan.core.allocate.inventory import Holding, Inventory, Site, Taken
@@ -42,34 +42,6 @@ EVER = 1 << 30
 """As many as anyone may want; the epoch of what never changes."""
 
 ORDERS = ("packed", "upstream")
-
-# What drivers say of a model rather than of one device (dra.md section 6). Telling devices apart by these from the
-# start costs nothing, and spares most later questions a new epoch.
-DESCRIPTIVE = (
-    "accelerator",
-    "addressingMode",
-    "architecture",
-    "brand",
-    "chipCount",
-    "computePartition",
-    "cudaComputeCapability",
-    "cudaDriverVersion",
-    "deviceID",
-    "driverVersion",
-    "family",
-    "health",
-    "memoryPartition",
-    "model",
-    "mtu",
-    "partitionProfile",
-    "productName",
-    "profile",
-    "rdma",
-    "sriov",
-    "topology",
-    "tpuGen",
-    "type",
-)
 
 
 class Fit(NamedTuple):

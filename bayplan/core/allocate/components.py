@@ -34,6 +34,34 @@ PARTITIONS_MAX = 40
 MIXED = -1
 """The tenant of a device that several tenants share: nobody else may join them."""
 
+# What drivers say of a model rather than of one device. Telling devices apart by these from the
+# start costs nothing, and spares most later questions a new epoch.
+DESCRIPTIVE = (
+    "accelerator",
+    "addressingMode",
+    "architecture",
+    "brand",
+    "chipCount",
+    "computePartition",
+    "cudaComputeCapability",
+    "cudaDriverVersion",
+    "deviceID",
+    "driverVersion",
+    "family",
+    "health",
+    "memoryPartition",
+    "model",
+    "mtu",
+    "partitionProfile",
+    "productName",
+    "profile",
+    "rdma",
+    "sriov",
+    "topology",
+    "tpuGen",
+    "type",
+)
+
 
 class Template:
     """Devices that no question in play can tell apart; `device` is one of them.
