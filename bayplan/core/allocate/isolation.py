@@ -1,4 +1,4 @@
-"""What keeps one user of a GPU from another, as data (dra.md section 7).
+"""What keeps one user of a GPU from another, as data.
 
 `hardware`: a MIG instance, an AMD partition, an SR-IOV function, or a device nobody else can have. `memory-limit`: MPS
 with a memory limit; faults and bandwidth are shared. `none`: time slicing, and shares of a consumable device, which

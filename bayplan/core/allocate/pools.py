@@ -1,4 +1,4 @@
-"""Which devices a node reaches: pools, their generations and their completeness (KEP-4381, dra.md section 3).
+"""Which devices a node reaches: pools, their generations and their completeness (KEP-4381).
 
 A pool is judged by the slices that concern the node, and of these by the highest generation. If they are as many as
 `resourceSliceCount` says, the pool is complete and nothing else is looked at. Otherwise all slices of the pool count:
