@@ -34,8 +34,8 @@ PARTITIONS_MAX = 40
 MIXED = -1
 """The tenant of a device that several tenants share: nobody else may join them."""
 
-# What drivers say of a model rather than of one device. Telling devices apart by these from the
-# start costs nothing, and spares most later questions a new epoch.
+# What drivers say of a model rather than of one device. Telling devices apart by these from the start costs nothing,
+# and spares most later questions a new epoch.
 DESCRIPTIVE = (
     "accelerator",
     "addressingMode",
