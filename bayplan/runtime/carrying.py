@@ -231,7 +231,7 @@ class Carrier:
             raise _Stale(f"claim {key} has no devices")
         protection = patches.protect(claim) if allocation is not None else None
         if protection is not None:
-            claim = self._store.patch(CLAIMS, namespace, name, protection)
+            claim = self._store.patch(CLAIMS, namespace, name, protection).decode()
         patch = patches.allocate(claim, allocation or AllocationResult(), consumer, now_s)
         if patch is not None:
             self._store.patch(CLAIMS, namespace, name, patch, subresource="status")
@@ -270,7 +270,7 @@ class Carrier:
             patch = patches.deallocate(claim, ours, groups=len(ours) == len(users))
             if patch is None:
                 continue
-            freed = self._store.patch(CLAIMS, namespace, name, patch, subresource="status")
+            freed = self._store.patch(CLAIMS, namespace, name, patch, subresource="status").decode()
             unprotected = patches.unprotect(freed)
             if unprotected is not None:
                 self._store.patch(CLAIMS, namespace, name, unprotected)

@@ -249,11 +249,10 @@ class _Workloads:
         before = self.objects.get(key)
         self.objects[key] = obj
         self._stale[key] = None
+        if before is not None and _names_the_same(before, obj):
+            return ()
         uids = _references(obj)
         known = _references(before) if before else ()
-        same_counts = before is not None and before.counts() == obj.counts()
-        if before and uids == known and same_counts and claims_named(before) == claims_named(obj):
-            return ()
         if before:
             self._unlink(key, before)
         for uid in uids:
@@ -302,10 +301,12 @@ class _Pods:
         self._by_uid: dict[str, dict[str, None]] = {}
 
     def put(self, key: str, obj: PodObject) -> None:
-        self.drop(key)
+        before = self.objects.get(key)
+        if before is None or not _owned_by_the_same(before, obj):
+            self.drop(key)
+            for uid in _owner_uids(obj):
+                self._by_uid.setdefault(uid, {})[key] = None
         self.objects[key] = obj
-        for uid in _owner_uids(obj):
-            self._by_uid.setdefault(uid, {})[key] = None
         self._stale[key] = None
 
     def drop(self, key: str) -> None:
@@ -345,6 +346,20 @@ def _references(obj: WorkloadObject) -> tuple[str, ...]:
     names += [meta.name] if IS_GROUP_WORKLOAD in meta.annotations else []
     groups = (_stands_for("group", meta.namespace, name) for name in dict.fromkeys(names))
     return (_stands_for("workload", meta.namespace, meta.name), *(o.uid for o in meta.owner_references), *groups)
+
+
+def _owned_by_the_same(before: PodObject, now: PodObject) -> bool:
+    """Whether no other Workload can hold the pod now: nothing has changed of what `_owner_uids` looks at."""
+    old, new = before.metadata, now.metadata
+    same = old.uid == new.uid and old.owner_references == new.owner_references
+    return same and old.annotations == new.annotations and old.labels == new.labels and before.spec == now.spec
+
+
+def _names_the_same(before: WorkloadObject, now: WorkloadObject) -> bool:
+    """Whether a Workload names the pods and claims it named, and as many: its status alone has changed."""
+    old, new = before.metadata, now.metadata
+    same = old.owner_references == new.owner_references and old.annotations == new.annotations
+    return same and before.spec == now.spec and before.status.reclaimable_pods == now.status.reclaimable_pods
 
 
 def _stands_for(what: str, namespace: str, name: str) -> str:

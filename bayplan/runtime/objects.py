@@ -150,8 +150,11 @@ class Objects(Protocol):
         """Replaces the object; ApiError 409 unless its resourceVersion is the current one."""
         ...
 
-    def patch(self, resource: str, namespace: str | None, name: str, patch: Any, *, subresource: str = "") -> Object:
-        """A merge patch; ApiError 409 if it names a version that is not the current one."""
+    def patch(self, resource: str, namespace: str | None, name: str, patch: Any, *, subresource: str = "") -> Record:
+        """A merge patch; ApiError 409 if it names a version that is not the current one.
+
+        What became of the object is decoded by whoever looks at it: most do not.
+        """
         ...
 
     def delete(

@@ -18,7 +18,7 @@ DEPLOYMENTS = "deployments.apps"
 def apply(
     store: Store, obj: dict[str, Any], manager: str, resource: str = "configmaps", **options: Any
 ) -> dict[str, Any]:
-    return store.patch(resource, "default", obj["metadata"]["name"], obj, "apply", manager=manager, **options)
+    return store.patch(resource, "default", obj["metadata"]["name"], obj, "apply", manager=manager, **options).decode()
 
 
 def owners(obj: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -156,7 +156,7 @@ def test_an_apply_that_makes_no_sense_is_refused(store: Store, obj: Any, manager
 
 def test_objects_that_no_manager_named_carry_no_bookkeeping(store: Store) -> None:
     store.create("configmaps", "default", config_map(a="1"))
-    written = store.patch("configmaps", "default", "cm", {"data": {"a": "2"}})
+    written = store.patch("configmaps", "default", "cm", {"data": {"a": "2"}}).decode()
     assert "managedFields" not in written["metadata"]
 
 

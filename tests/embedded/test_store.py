@@ -89,7 +89,7 @@ def test_generation_counts_changes_of_the_spec_only(store: Store) -> None:
         ({"spec": {"replicas": 3}}, "", 2),
     ]
     for patch, subresource, generation in steps:
-        written = store.patch(DEPLOYMENTS, "default", "web", patch, subresource=subresource)
+        written = store.patch(DEPLOYMENTS, "default", "web", patch, subresource=subresource).decode()
         assert written["metadata"]["generation"] == generation
 
 
@@ -265,7 +265,7 @@ def test_an_immutable_field_stays(store: Store, resource: str, obj: dict, patch:
 )
 def test_a_field_that_may_change_changes(store: Store, resource: str, obj: dict, patch: dict) -> None:  # type: ignore[type-arg]
     made = store.create(resource, "default", obj)
-    assert store.patch(resource, "default", made["metadata"]["name"], patch) != made
+    assert store.patch(resource, "default", made["metadata"]["name"], patch).decode() != made
 
 
 def test_defaults_that_readers_rely_on(store: Store) -> None:

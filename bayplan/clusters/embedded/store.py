@@ -256,7 +256,7 @@ class Store:
         manager: str = "",
         force: bool = False,
         dry_run: bool = False,
-    ) -> Object:
+    ) -> Record:
         """Change part of an object against its current state, so no conflict unless the patch names a version.
 
         `kind="apply"` is server-side apply by `manager` (it creates what does not exist); ApiError 409 names the
@@ -265,10 +265,8 @@ class Store:
         described, writer = self.kinds.of(resource), self._writer
         with self.transaction(dry_run=dry_run):
             if kind == "apply":
-                written = writer.apply(described, namespace, name, patch, subresource, manager, force)
-            else:
-                written = writer.patch(described, namespace or "", name, patch, kind, subresource, manager)
-            return written.decode()
+                return writer.apply(described, namespace, name, patch, subresource, manager, force)
+            return writer.patch(described, namespace or "", name, patch, kind, subresource, manager)
 
     def delete(
         self,

@@ -65,7 +65,7 @@ def set_scale(
         for part in reversed(kind.scale.replicas.split(".")):
             patch = {part: patch}
         written = store.patch(kind.resource, namespace, name, patch, manager=manager, dry_run=dry_run)
-    return scale_of(kind, written)
+    return scale_of(kind, written.decode())
 
 
 def bind(store: Store, namespace: str, name: str, binding: Mapping[str, Any]) -> None:

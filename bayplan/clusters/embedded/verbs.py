@@ -252,7 +252,7 @@ async def patch(api: Api, target: Target, request: Request) -> Response:
         force=flag(query, "force"),
         dry_run=dry_run(query),
     )
-    return _with_warnings(_shown(api, target, request, written, 200 if known else 201), warnings)
+    return _with_warnings(_shown(api, target, request, written.decode(), 200 if known else 201), warnings)
 
 
 async def delete(api: Api, target: Target, request: Request) -> Response:

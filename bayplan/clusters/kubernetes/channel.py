@@ -49,12 +49,14 @@ class Channel:
                 return data
             self._incoming.write(data)
             found = b""
-            with contextlib.suppress(ssl.SSLWantReadError):  # what is left is not a whole record yet
+            try:
                 while self._incoming.pending:
                     part = self._tls.read(_BUFFER_BYTES)
                     if not part:
                         return found
                     found += part
+            except ssl.SSLWantReadError:  # what is left is not a whole record yet
+                pass
             if self._outgoing.pending:  # the answer to a change of keys
                 self._send(self._outgoing.read())
             if found:
@@ -107,15 +109,16 @@ class Channel:
     def _receive(self) -> bytes:
         while True:
             ready(self._sock, self.end_s)  # mostly there is nothing yet: to try would cost more than to wait
-            with contextlib.suppress(BlockingIOError):
+            try:
                 data = self._sock.recv(_BUFFER_BYTES)
-                self.drained = len(data) < _BUFFER_BYTES
-                return data
+            except BlockingIOError:
+                continue
+            self.drained = len(data) < _BUFFER_BYTES
+            return data
 
     def _send(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
+        while data:
             try:
-                left = left[self._sock.send(left) :]
+                data = data[self._sock.send(data) :]
             except BlockingIOError:
                 ready(self._sock, self.end_s, writing=True)

@@ -20,6 +20,9 @@ from greenlet import getcurrent, greenlet
 T = TypeVar("T")
 R = TypeVar("R")
 
+MANY = 8
+LULL_S = 0.005  # where many wait, what comes within this time is taken up at once: to be woken for each costs more
+
 _BROKEN = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
@@ -154,6 +157,8 @@ class _Crew:
             self.awake.popleft().switch()
         if not self._waiting:  # the last one has just ended
             return
+        if len(self._waiting) >= MANY:
+            time.sleep(LULL_S)
         for fd, _ in self._poll.poll(max(0.0, self._due_s - time.monotonic()) * 1000):
             self._poll.unregister(fd)
             self.awake.append(self._waiting.pop(fd))

@@ -22,7 +22,7 @@ from bayplan.clusters.kubernetes.channel import Channel
 from bayplan.runtime.objects import ApiError
 
 REQUEST_TIMEOUT_S = 15
-LULL_S = 0.02  # what a watch brings within this time is read at once: to be woken costs more than most of it
+LULL_S = 0.05  # what a watch brings within this time is read at once: to be woken costs more than most of it
 STREAM_TIMEOUT_S = 90  # the API server sends a bookmark about once a minute: longer silence is a dead connection
 _HEAD_BYTES = 1 << 16
 
@@ -34,7 +34,8 @@ class Unreachable(Exception):
 class Access(NamedTuple):
     """Where an API server is and who one is there.
 
-    `headers` is asked before every request, so that credentials may change; `tls` is None for plain HTTP.
+    `headers` is asked before every request, so that credentials may change: then it is another mapping. `tls` is None
+    for plain HTTP.
     """
 
     server: str
@@ -164,6 +165,7 @@ class Http:
         self._host, self._port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
         self._prefix = parts.path.rstrip("/")
         self._fixed = f"Host: {parts.netloc}\r\nUser-Agent: bayplan\r\n"
+        self._always: tuple[Mapping[str, str], str] = {}, self._fixed
         self._idle: list[_Connection] = []
         self._streams: dict[int, _Connection] = {}
         self._lock = threading.Lock()
@@ -237,11 +239,14 @@ class Http:
             connection.channel.close()
 
     def _head(self, method: str, path: str, body: bytes | None, kind: str, accept: str) -> bytes:
-        also = "".join([f"{name}: {value}\r\n" for name, value in self._access.headers().items()])
-        if body is not None:
-            also += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+        headers = self._access.headers()
+        known, always = self._always
+        if known is not headers:
+            always = self._fixed + "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+            self._always = headers, always
+        also = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n" if body is not None else ""
         path = f"{self._prefix}/{path.lstrip('/')}"
-        return f"{method} {path} HTTP/1.1\r\n{self._fixed}Accept: {accept}\r\n{also}\r\n".encode("latin-1")
+        return f"{method} {path} HTTP/1.1\r\n{always}Accept: {accept}\r\n{also}\r\n".encode("latin-1")
 
     def _take(self, end_s: float) -> tuple[_Connection, bool]:
         with self._lock:

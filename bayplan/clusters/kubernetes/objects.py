@@ -115,17 +115,17 @@ class Replica:
         served = self.kinds.of(resource)
         body = {"apiVersion": served.api_version, "kind": served.kind} | dict(obj)
         body["apiVersion"] = served.api_version
-        return self._written(served, "POST", served.path(namespace), body)
+        return self._written(served, "POST", served.path(namespace), body).decode()
 
     def update(self, resource: str, namespace: str | None, obj: Mapping[str, Any]) -> Object:
         name = obj["metadata"]["name"]
         local = self._local(resource, namespace, name)
         if local is not None:
-            return local.decode() if obj == local.decode() else self._place_local(dict(obj))
+            return local.decode() if obj == local.decode() else self._place_local(dict(obj)).decode()
         served = self.kinds.of(resource)
-        return self._written(served, "PUT", served.path(namespace, name), obj)
+        return self._written(served, "PUT", served.path(namespace, name), obj).decode()
 
-    def patch(self, resource: str, namespace: str | None, name: str, patch: Any, *, subresource: str = "") -> Object:
+    def patch(self, resource: str, namespace: str | None, name: str, patch: Any, *, subresource: str = "") -> Record:
         if resource == EVENTS:
             return self._tell_again(namespace or "", name, patch)
         local = self._local(resource, namespace, name)
@@ -190,11 +190,11 @@ class Replica:
 
     # --- over HTTP -----------------------------------------------------------------------------------------------
 
-    def _written(self, served: Served, verb: str, path: str, body: Any, kind: str = "application/json") -> Object:
+    def _written(self, served: Served, verb: str, path: str, body: Any, kind: str = "application/json") -> Record:
         answer = self._send(served, verb, path, body, kind)
         record = record_of(served.resource, answer, served.api_version, served.kind)
         self._cache.put(record)
-        return record.decode()
+        return record
 
     def _send(self, served: Served, verb: str, path: str, body: Any, kind: str = "application/json") -> bytes:
         """One write, tried again where that can help. Raises ApiError; Temporary when the server is away."""
@@ -255,32 +255,31 @@ class Replica:
         node = pod["spec"].get("nodeName")
         if node:
             made["status"] = _admitted_on(made, node, int(self._now()))
-        return self._place_local(made)
+        self._place_local(made)
+        return made
 
     def _local(self, resource: str, namespace: str | None, name: str) -> Record | None:
         record = self._cache.find(resource, (namespace or "", name)) if resource == WORKLOADS else None
         return record if record is not None and is_local(record) else None
 
-    def _patch_local(self, record: Record, patch: Any) -> Object:
-        known = record.decode()
+    def _patch_local(self, record: Record, patch: Any) -> Record:
         if patch.keys() == {"metadata"}:
-            return known  # a remark for people, who cannot look at it
+            return record  # a remark for people, who cannot look at it
+        known = record.decode()
         wanted = (patch.get("metadata") or {}).get("resourceVersion")
         if wanted and wanted != known["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", f"Workload {record.name} has been modified")
         fresh: Object = merged(known, patch)
-        return known if fresh == known else self._place_local(fresh)
+        return record if fresh == known else self._place_local(fresh)
 
-    def _place_local(self, obj: Object) -> Object:
+    def _place_local(self, obj: Object) -> Record:
         meta, version = obj["metadata"], next(self._serial)
         meta["resourceVersion"] = str(version)
         owners = tuple(o["uid"] for o in meta["ownerReferences"])
         raw = msgspec.json.encode(obj)
-        self._cache.put(
-            Record(WORKLOADS, meta["namespace"], meta["name"], meta["uid"], version, raw, {}, {}, owners, False),
-            force=True,
-        )
-        return obj
+        record = Record(WORKLOADS, meta["namespace"], meta["name"], meta["uid"], version, raw, {}, {}, owners, False)
+        self._cache.put(record, force=True)
+        return record
 
     # --- Events --------------------------------------------------------------------------------------------------
 
@@ -294,12 +293,12 @@ class Replica:
         self._soon(lambda: self._create_event(namespace, name, event))
         return event
 
-    def _tell_again(self, namespace: str, name: str, patch: Object) -> Object:
+    def _tell_again(self, namespace: str, name: str, patch: Object) -> Record:
         known = self._events[namespace, name]
         fresh: Object = merged(known, patch)
         self._remember((namespace, name), fresh)
         self._soon(lambda: self._patch_event(namespace, name, patch))
-        return fresh
+        return Record(EVENTS, namespace, name, "", 0, msgspec.json.encode(fresh), {}, {}, (), False)
 
     def _create_event(self, namespace: str, name: str, event: Object) -> None:
         served = self.kinds.of(EVENTS)

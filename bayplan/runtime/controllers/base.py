@@ -32,29 +32,15 @@ BURST = 500
 class Controller(Generic[S]):
     """`reconcile(store, key, now_s)` makes one object right and says when to look again (None: when something changes).
 
-    `keys` names the objects to look at after a change of one of the resources it `watches`.
+    It looks at the objects of the first resource it `watches` as they change, and at those of `kind` that control a
+    changed object of the others; or, where there are `keys`, at what these name after a change.
     """
 
     name: str
     watches: tuple[str, ...]
-    keys: Callable[[S, Change], Iterable[Key]]
     reconcile: Callable[[S, Key, int], int | None]
-
-
-def own_or_owner(resource: str, kind: str) -> Callable[[Objects, Change], Iterable[Key]]:
-    """Keys of the changed object itself if it is of `resource`, else of its owner of `kind`."""
-
-    named = f'"{kind}"'.encode()
-
-    def keys(store: Objects, change: Change) -> Iterable[Key]:
-        record = change.record
-        if record.resource == resource:
-            return [(record.namespace, record.name)]
-        if not record.owners or named not in record.raw:  # far cheaper than to decode it for every kind of job
-            return []
-        return [(record.namespace, r.name) for r in references(record) if r.controller and r.kind == kind]
-
-    return keys
+    kind: str = ""
+    keys: Callable[[S, Change], Iterable[Key]] | None = None
 
 
 class _References(Noun, frozen=True):

@@ -41,7 +41,7 @@ def consumers(keys: Keys, patience_s: int = 0) -> Controller[Objects]:
             store.patch(CLAIMS, *key, patch)
         return None
 
-    return Controller("claim-consumers", (CLAIMS, "pods", POD_GROUPS), keys, reconcile)
+    return Controller("claim-consumers", (CLAIMS, "pods", POD_GROUPS), reconcile, keys=keys)
 
 
 def free(store: Objects, claim: Object, gone: frozenset[str]) -> Object:
@@ -50,7 +50,7 @@ def free(store: Objects, claim: Object, gone: frozenset[str]) -> Object:
     if patch is None:
         return claim
     meta = claim["metadata"]
-    return store.patch(CLAIMS, meta["namespace"], meta["name"], patch, subresource="status")
+    return store.patch(CLAIMS, meta["namespace"], meta["name"], patch, subresource="status").decode()
 
 
 def left_behind(store: Objects, change: Change) -> Iterable[Key]:

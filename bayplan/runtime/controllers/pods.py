@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
+from bayplan.model.base import Noun
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import (
     Controller,
@@ -55,6 +56,25 @@ _POD, _GROUP = "pod/", "group/"
 _GROUPED = (POD_GROUP_NAME.encode(), b"podGroupName", b'"workloadRef"')
 
 Member = tuple[Object, PodObject]
+
+
+class _Metadata(Noun, frozen=True):
+    labels: msgspec.Raw = msgspec.Raw()
+    annotations: msgspec.Raw = msgspec.Raw()
+    owner_references: msgspec.Raw = msgspec.Raw()
+    deletion_timestamp: msgspec.Raw = msgspec.Raw()
+
+
+class _Status(Noun, frozen=True):
+    phase: str = ""
+
+
+class _Matters(Noun, frozen=True):
+    """What the Workload of a lone pod is made of, and what ends it."""
+
+    metadata: _Metadata = _Metadata()
+    spec: msgspec.Raw = msgspec.Raw()
+    status: _Status = _Status()
 
 
 @dataclass(frozen=True)
@@ -232,7 +252,9 @@ def _keys(store: Objects, change: Change) -> Iterable[Key]:
     if record.resource == "pods":
         grouped = any(mark in record.raw for mark in _GROUPED)  # far cheaper than to read every lone pod for it
         group = group_name(read(record.raw, PodObject)) if grouped else ""
-        return [(record.namespace, _GROUP + group if group else _POD + record.name)]
+        if group:
+            return [(record.namespace, _GROUP + group)]
+        return [(record.namespace, _POD + record.name)] if _matters(change) else []
     if record.resource == POD_GROUPS:
         return [(record.namespace, _GROUP + record.name)]
     if record.resource == NATIVE:
@@ -243,6 +265,14 @@ def _keys(store: Objects, change: Change) -> Iterable[Key]:
     if len(owners) > 1 or any(o.api_version.startswith("scheduling.k8s.io/") for o in owners):
         return [(record.namespace, _GROUP + record.name)]
     return [(record.namespace, _POD + o.name) for o in owners if o.kind == "Pod"]
+
+
+def _matters(change: Change) -> bool:
+    """Whether a lone pod has changed in more than what its node or other controllers say of it."""
+    before, now = change.previous, change.record
+    if change.type != "MODIFIED" or before is None or before.uid != now.uid:
+        return True
+    return read(before.raw, _Matters) != read(now.raw, _Matters)
 
 
 def _groups_of(store: Objects, workload: Record) -> Iterable[Key]:
@@ -266,4 +296,4 @@ def pod_controller(whose: Whose) -> Controller[Objects]:
     def reconcile(store: Objects, key: Key, now_s: int) -> int | None:
         return _reconcile(store, whose, key, now_s)
 
-    return Controller("workload-of-pods", ("pods", POD_GROUPS, NATIVE, WORKLOADS), _keys, reconcile)
+    return Controller("workload-of-pods", ("pods", POD_GROUPS, NATIVE, WORKLOADS), reconcile, keys=_keys)

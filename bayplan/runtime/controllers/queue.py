@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Generic
 
 from bayplan.runtime.controllers import events
-from bayplan.runtime.controllers.base import Controller, Key, S
+from bayplan.runtime.controllers.base import Controller, Key, S, references
 from bayplan.runtime.objects import ApiError, Change, Following
 from bayplan.wire.errors import Malformed
 
@@ -38,6 +38,7 @@ class Controllers(Generic[S]):
         self._watch: Following | None = None
         self._revision = -1
         self._watching: dict[str, list[int]] = {}
+        self._controlling: dict[str, dict[str, list[int]]] = {}
 
     def step(self, now_s: int) -> bool:
         """Works until nothing is left to do at this second; whether anything was done."""
@@ -79,11 +80,16 @@ class Controllers(Generic[S]):
     def _start(self) -> None:
         """Looks at everything there is, and watches from there on."""
         self._revision = self._store.kinds.revision
-        self._watching = {}
+        self._watching, self._controlling = {}, {}
         for position, controller in enumerate(self._controllers):
             for resource in controller.watches:
-                if resource in self._store.kinds:
-                    self._watching.setdefault(resource, []).append(position)
+                if resource not in self._store.kinds:
+                    continue
+                watching = self._watching.setdefault(resource, [])
+                if controller.keys or resource == controller.watches[0]:
+                    watching.append(position)
+                else:
+                    self._controlling.setdefault(resource, {}).setdefault(controller.kind, []).append(position)
         if self._watch is not None:
             self._watch.close()
         self._watch = self._store.watch(tuple(self._watching))
@@ -92,9 +98,15 @@ class Controllers(Generic[S]):
                 self._dispatch(Change(record.version, "ADDED", record, None))
 
     def _dispatch(self, change: Change) -> None:
-        for position in self._watching[change.record.resource]:
-            for key in self._controllers[position].keys(self._store, change):
+        record = change.record
+        for position in self._watching[record.resource]:
+            keys = self._controllers[position].keys
+            for key in keys(self._store, change) if keys else [(record.namespace, record.name)]:
                 self._add((position, key))
+        controlling = self._controlling.get(record.resource)
+        for owner in references(record) if controlling and record.owners else ():
+            for position in controlling.get(owner.kind, ()) if controlling and owner.controller else ():
+                self._add((position, (record.namespace, owner.name)))
 
     def _add(self, item: Item) -> None:
         if item not in self._queued:

@@ -17,7 +17,6 @@ from bayplan.runtime.controllers.base import (
     Key,
     controller_of,
     is_deleting,
-    own_or_owner,
     owned,
     remove,
 )
@@ -74,7 +73,7 @@ def sync(store: Objects, wanted: Json, now_s: int) -> Object:
     if is_admitted(known) and not known["spec"].get("active", True):
         patch = deactivate(known, now_s)
         assert patch is not None
-        return store.patch(WORKLOADS, meta["namespace"], meta["name"], patch, subresource="status")
+        return store.patch(WORKLOADS, meta["namespace"], meta["name"], patch, subresource="status").decode()
     if is_admitted(known) or has_true((known.get("status") or {}).get("conditions"), FINISHED):
         return known
     keeps = {"active": known["spec"].get("active", True)}
@@ -97,8 +96,7 @@ def _controller(kind: JobKind) -> Controller[Objects]:
             _reconcile(store, kind, job, context(store), now_s)
         return None
 
-    keys = own_or_owner(kind.resource, kind.kind)
-    return Controller(f"workload-of-{kind.plural}", (kind.resource, WORKLOADS), keys, reconcile)
+    return Controller(f"workload-of-{kind.plural}", (kind.resource, WORKLOADS), reconcile, kind.kind)
 
 
 def _has_managed_owner(job: Object) -> bool:

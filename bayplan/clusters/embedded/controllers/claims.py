@@ -170,6 +170,6 @@ def _claim_keys(store: Objects, change: Change) -> Iterable[Key]:
     return [(record.namespace, name) for name in claims_of(change.object)]
 
 
-POD_CLAIMS = Controller("pod-claims", ("pods", TEMPLATES, POD_GROUPS), _pod_keys, reconcile_pod)
-GROUP_CLAIMS = Controller("pod-group-claims", (POD_GROUPS, TEMPLATES), _group_keys, reconcile_group)
+POD_CLAIMS = Controller("pod-claims", ("pods", TEMPLATES, POD_GROUPS), reconcile_pod, keys=_pod_keys)
+GROUP_CLAIMS = Controller("pod-group-claims", (POD_GROUPS, TEMPLATES), reconcile_group, keys=_group_keys)
 CONSUMERS = consumers(_claim_keys)

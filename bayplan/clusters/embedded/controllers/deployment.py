@@ -21,7 +21,6 @@ from bayplan.runtime.controllers.base import (
     is_active,
     is_deleting,
     is_ready,
-    own_or_owner,
     owned,
     owned_pods,
     pod_of,
@@ -232,9 +231,5 @@ def _revision(replica_set: Mapping[str, Any]) -> int:
     return int((replica_set["metadata"].get("annotations") or {}).get(REVISION, "0"))
 
 
-REPLICA_SET = Controller(
-    "replicaset", (REPLICA_SETS, "pods"), own_or_owner(REPLICA_SETS, "ReplicaSet"), reconcile_replica_set
-)
-DEPLOYMENT = Controller(
-    "deployment", (DEPLOYMENTS, REPLICA_SETS), own_or_owner(DEPLOYMENTS, "Deployment"), reconcile_deployment
-)
+REPLICA_SET = Controller("replicaset", (REPLICA_SETS, "pods"), reconcile_replica_set, "ReplicaSet")
+DEPLOYMENT = Controller("deployment", (DEPLOYMENTS, REPLICA_SETS), reconcile_deployment, "Deployment")

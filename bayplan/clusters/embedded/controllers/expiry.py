@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bayplan.clusters.embedded.store import Store
-from bayplan.runtime.controllers.base import Controller, Key, own_or_owner
+from bayplan.runtime.controllers.base import Controller, Key
 from bayplan.wire.times import seconds
 
 EVENT_TTL_S = 3600
@@ -21,4 +21,4 @@ def expire(store: Store, key: Key, now_s: int) -> int | None:
     return None
 
 
-EXPIRY = Controller("events", ("events",), own_or_owner("events", "Event"), expire)
+EXPIRY = Controller("events", ("events",), expire)

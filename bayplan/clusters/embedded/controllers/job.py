@@ -20,7 +20,6 @@ from bayplan.runtime.controllers.base import (
     is_active,
     is_deleting,
     is_ready,
-    own_or_owner,
     owned_pods,
     phase,
     pod_of,
@@ -300,4 +299,4 @@ def _earliest(*times: int | None) -> int | None:
     return min((t for t in times if t is not None), default=None)
 
 
-CONTROLLER = Controller("job", (RESOURCE, "pods"), own_or_owner(RESOURCE, "Job"), reconcile)
+CONTROLLER = Controller("job", (RESOURCE, "pods"), reconcile, "Job")

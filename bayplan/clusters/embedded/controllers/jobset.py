@@ -18,7 +18,6 @@ from bayplan.runtime.controllers.base import (
     controller_reference,
     expired,
     is_deleting,
-    own_or_owner,
     owned,
     remove,
     set_status,
@@ -216,4 +215,4 @@ def _ended(jobset: Object) -> int | None:
     return since(conditions, "Failed") if completed_s is None else completed_s
 
 
-CONTROLLER = Controller("jobset", (RESOURCE, JOBS), own_or_owner(RESOURCE, "JobSet"), reconcile)
+CONTROLLER = Controller("jobset", (RESOURCE, JOBS), reconcile, "JobSet")

@@ -23,4 +23,4 @@ def _nodes_gone(store: Store, change: Change) -> Iterable[Key]:
     return [("", change.record.name)] if change.type == "DELETED" else []
 
 
-LOST = Controller("pods-of-lost-nodes", ("nodes",), _nodes_gone, collect_lost)
+LOST = Controller("pods-of-lost-nodes", ("nodes",), collect_lost, keys=_nodes_gone)
