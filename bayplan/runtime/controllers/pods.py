@@ -53,7 +53,7 @@ NATIVE = "workloads.scheduling.k8s.io"
 """Holds the groups itself in 1.35 (v1alpha1), their templates later."""
 # What a key's name starts with: the work queue tells pods from groups by it.
 _POD, _GROUP = "pod/", "group/"
-_GROUPED = (POD_GROUP_NAME.encode(), b"podGroupName", b'"workloadRef"')
+_NAME_OF_GROUP = POD_GROUP_NAME.encode()
 
 Member = tuple[Object, PodObject]
 
@@ -125,9 +125,9 @@ def _reconcile_pod(store: Objects, whose: Whose, namespace: str, name: str, now_
 
 
 def _admit_alone(store: Objects, whose: Whose, pod: Object, now_s: int) -> None:
-    existing = owned(store, pod, WORKLOADS)
+    existing = [r.raw for r in store.owned(pod["metadata"]["uid"]) if r.resource == WORKLOADS]
     if phase(pod) in ("Succeeded", "Failed"):
-        for workload in existing:
+        for workload in owned(store, pod, WORKLOADS):
             mark_finished(store, workload, _outcome([pod]), now_s)
     elif existing and all(map(is_settled, existing)):
         return
@@ -250,8 +250,9 @@ def _outcome(pods: Sequence[Object]) -> Outcome:
 def _keys(store: Objects, change: Change) -> Iterable[Key]:
     record = change.record
     if record.resource == "pods":
-        grouped = any(mark in record.raw for mark in _GROUPED)  # far cheaper than to read every lone pod for it
-        group = group_name(read(record.raw, PodObject)) if grouped else ""
+        raw = record.raw  # to look into it is far cheaper than to read every lone pod
+        grouped = _NAME_OF_GROUP in raw or b'"podGroupName"' in raw or b'"workloadRef"' in raw
+        group = group_name(read(raw, PodObject)) if grouped else ""
         if group:
             return [(record.namespace, _GROUP + group)]
         return [(record.namespace, _POD + record.name)] if _matters(change) else []

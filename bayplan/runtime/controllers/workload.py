@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from bayplan.model.base import Noun
 from bayplan.model.queue import ResourceFlavor
 from bayplan.runtime.controllers import events
 from bayplan.runtime.controllers.base import (
@@ -27,7 +28,7 @@ from bayplan.wire.kinds import group_kind
 from bayplan.wire.names import FINISHED, NO_QUEUE
 from bayplan.wire.patches import deactivate, finish
 from bayplan.wire.queues import resource_flavor
-from bayplan.wire.read import Json
+from bayplan.wire.read import Json, read
 from bayplan.wire.workload import Context
 from bayplan.workloads import KINDS, JobKind, kind_of
 from bayplan.workloads.base import Outcome, at
@@ -45,9 +46,23 @@ def is_admitted(workload: Object) -> bool:
     return bool((workload.get("status") or {}).get("admission"))
 
 
-def is_settled(workload: Object) -> bool:
+class _Spec(Noun, frozen=True):
+    active: bool = True
+
+
+class _Status(Noun, frozen=True):
+    admission: Any = None
+
+
+class _Settled(Noun, frozen=True):
+    spec: _Spec = _Spec()
+    status: _Status = _Status()
+
+
+def is_settled(workload: bytes | Object) -> bool:
     """Whether a Workload is admitted and wanted: it does not follow its job or pods any more."""
-    return is_admitted(workload) and bool(workload["spec"].get("active", True))
+    seen = read(workload, _Settled)
+    return bool(seen.status.admission) and seen.spec.active
 
 
 def mark_finished(store: Objects, workload: Object, outcome: Outcome, now_s: int) -> None:
