@@ -134,6 +134,10 @@ class Objects(Protocol):
         """A copy of the object, or None."""
         ...
 
+    def record(self, resource: str, namespace: str | None, name: str) -> Record:
+        """The object as it is kept; ApiError 404."""
+        ...
+
     def rows(self, resource: str, namespace: str | None = None) -> tuple[Sequence[Record], int]:
         """The records of a resource and the version they are current at."""
         ...

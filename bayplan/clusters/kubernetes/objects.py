@@ -85,16 +85,19 @@ class Replica:
     # --- reading -------------------------------------------------------------------------------------------------
 
     def get(self, resource: str, namespace: str | None, name: str) -> Object:
-        found = self.find(resource, namespace, name)
-        if found is None:
-            raise ApiError(404, "NotFound", f'{resource} "{name}" not found')
-        return found
+        return self.record(resource, namespace, name).decode()
 
     def find(self, resource: str, namespace: str | None, name: str) -> Object | None:
         if resource == EVENTS:
             return self._events.get((namespace or "", name))
         record = self._cache.find(resource, (namespace or "", name))
         return record.decode() if record else None
+
+    def record(self, resource: str, namespace: str | None, name: str) -> Record:
+        found = self._cache.find(resource, (namespace or "", name))
+        if found is None:
+            raise ApiError(404, "NotFound", f'{resource} "{name}" not found')
+        return found
 
     def rows(self, resource: str, namespace: str | None = None) -> tuple[Sequence[Record], int]:
         return self._cache.rows(resource, namespace)
@@ -161,9 +164,7 @@ class Replica:
 
     def bind(self, namespace: str, name: str, node: str, *, annotations: Mapping[str, str] | None = None) -> Object:
         served = self.kinds.of(PODS)
-        record = self._cache.find(PODS, (namespace, name))
-        if record is None:
-            raise ApiError(404, "NotFound", f'pods "{name}" not found')
+        record = self.record(PODS, namespace, name)
         body = patches.binding(namespace, name, node, uid=record.uid, annotations=annotations)
         try:
             self._send(served, "POST", served.path(namespace, name, "binding"), body)

@@ -1,8 +1,8 @@
 """What a controller is, and the helpers all of them share.
 
 A controller is level-triggered: it is told the key of an object, looks at the world as it is and makes it a little
-more as it should be; doing so twice changes nothing. It has no memory and no thread. What it wants to look at again
-later it says by returning the second at which.
+more as it should be; doing so twice changes nothing. It has no thread, and no memory but of where to look. What it
+wants to look at again later it says by returning the second at which.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from bayplan.runtime.controllers.workload import (
     sync,
     write_status,
 )
-from bayplan.runtime.objects import Change, Object, Objects, Record
+from bayplan.runtime.objects import ApiError, Change, Object, Objects, Record
 from bayplan.wire.conditions import has_true, with_condition
 from bayplan.wire.errors import Malformed
 from bayplan.wire.kinds import group_kind
@@ -91,15 +91,16 @@ class Whose:
         return scheduler in self.schedulers
 
 
-def _reconcile(store: Objects, whose: Whose, key: Key, now_s: int) -> int | None:
+def _reconcile(store: Objects, whose: Whose, groups: _Groups, key: Key, now_s: int) -> int | None:
     namespace, name = key
+    members = groups.members(store, whose, key) if name.startswith(_GROUP) else []
     try:
         if name.startswith(_GROUP):
-            _reconcile_group(store, whose, namespace, name.removeprefix(_GROUP), now_s)
+            _reconcile_group(store, whose, namespace, name.removeprefix(_GROUP), members, now_s)
         else:
             return _reconcile_pod(store, whose, namespace, name.removeprefix(_POD), now_s)
     except Malformed as error:
-        about = _anyone(store, whose, namespace, name)
+        about = members[0][0] if members else store.find("pods", namespace, name.removeprefix(_POD))
         if about is not None:
             events.record(store, about, "Malformed", str(error), now_s, warning=True, component=COMPONENT)
     return None
@@ -154,8 +155,9 @@ def _is_alone(store: Objects, pod: Object) -> bool | None:
 # --- groups ------------------------------------------------------------------------------------------------------
 
 
-def _reconcile_group(store: Objects, whose: Whose, namespace: str, name: str, now_s: int) -> None:
-    members = _members(store, whose, namespace, name)
+def _reconcile_group(
+    store: Objects, whose: Whose, namespace: str, name: str, members: Sequence[Member], now_s: int
+) -> None:
     if not members:
         return
     if members[0][1].metadata.labels.get(POD_GROUP_NAME) == name:
@@ -199,11 +201,34 @@ def _tell_scheduled(store: Objects, owner: Object, members: Sequence[Member], wa
         set_status(store, POD_GROUPS, owner, conditions=told)
 
 
-def _members(store: Objects, whose: Whose, namespace: str, name: str) -> list[Member]:
-    """The pods of a group in order of name, those being deleted left out."""
-    needle = f'"{name.partition(".")[0]}'.encode()  # what a pod that belongs to it must hold
-    known = [_member(r.raw) for r in store.rows("pods", namespace)[0] if not r.deleting and needle in r.raw]
-    return [m for m in known if group_name(m[1]) == name and whose.has(m[1].spec.scheduler_name)]
+class _Groups:
+    """Which pods have been seen in which group, by the keys of groups: where to look, not what is so."""
+
+    def __init__(self) -> None:
+        self._names: dict[Key, dict[str, None]] = {}
+
+    def saw(self, key: Key, pod: str) -> None:
+        self._names.setdefault(key, {})[pod] = None
+
+    def members(self, store: Objects, whose: Whose, key: Key) -> list[Member]:
+        """The pods of a group in order of name, those being deleted left out."""
+        namespace, name = key[0], key[1].removeprefix(_GROUP)
+        found: list[Member] = []
+        for pod in sorted(self._names.get(key, ())):
+            try:
+                record = store.record("pods", namespace, pod)
+            except ApiError:
+                self._forget(key, pod)
+                continue
+            member = _member(record.raw)
+            if not record.deleting and group_name(member[1]) == name and whose.has(member[1].spec.scheduler_name):
+                found.append(member)
+        return found
+
+    def _forget(self, key: Key, pod: str) -> None:
+        del self._names[key][pod]
+        if not self._names[key]:
+            del self._names[key]
 
 
 @lru_cache(maxsize=4096)
@@ -247,14 +272,16 @@ def _outcome(pods: Sequence[Object]) -> Outcome:
 # --- who is looked at --------------------------------------------------------------------------------------------
 
 
-def _keys(store: Objects, change: Change) -> Iterable[Key]:
+def _keys(store: Objects, groups: _Groups, change: Change) -> Iterable[Key]:
     record = change.record
     if record.resource == "pods":
         raw = record.raw  # to look into it is far cheaper than to read every lone pod
         grouped = _NAME_OF_GROUP in raw or b'"podGroupName"' in raw or b'"workloadRef"' in raw
         group = group_name(read(raw, PodObject)) if grouped else ""
         if group:
-            return [(record.namespace, _GROUP + group)]
+            key = record.namespace, _GROUP + group
+            groups.saw(key, record.name)
+            return [key]
         return [(record.namespace, _POD + record.name)] if _matters(change) else []
     if record.resource == POD_GROUPS:
         return [(record.namespace, _GROUP + record.name)]
@@ -283,18 +310,15 @@ def _groups_of(store: Objects, workload: Record) -> Iterable[Key]:
     return [(workload.namespace, _GROUP + name) for name in names]
 
 
-def _anyone(store: Objects, whose: Whose, namespace: str, name: str) -> Object | None:
-    """An object to tell people by."""
-    if name.startswith(_GROUP):
-        members = _members(store, whose, namespace, name.removeprefix(_GROUP))
-        return members[0][0] if members else None
-    return store.find("pods", namespace, name.removeprefix(_POD))
-
-
 def pod_controller(whose: Whose) -> Controller[Objects]:
     """The controller of the pods that `whose` names."""
 
-    def reconcile(store: Objects, key: Key, now_s: int) -> int | None:
-        return _reconcile(store, whose, key, now_s)
+    groups = _Groups()
 
-    return Controller("workload-of-pods", ("pods", POD_GROUPS, NATIVE, WORKLOADS), reconcile, keys=_keys)
+    def keys(store: Objects, change: Change) -> Iterable[Key]:
+        return _keys(store, groups, change)
+
+    def reconcile(store: Objects, key: Key, now_s: int) -> int | None:
+        return _reconcile(store, whose, groups, key, now_s)
+
+    return Controller("workload-of-pods", ("pods", POD_GROUPS, NATIVE, WORKLOADS), reconcile, keys=keys)
