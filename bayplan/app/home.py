@@ -52,5 +52,5 @@ def demo_home() -> Home:
 
 def kubeconfig_paths() -> list[Path]:
     """The kubeconfigs that `up` and `demo` have left here, the newest first."""
-    written = (h.kubeconfig for h in (home(), demo_home()) if h.kubeconfig.is_file())
+    written = (h.kubeconfig for h in (home(), demo_home()) if os.path.isfile(h.kubeconfig))
     return sorted(written, key=lambda path: path.stat().st_mtime, reverse=True)

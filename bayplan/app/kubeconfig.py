@@ -50,7 +50,7 @@ class Access:
 def find_kubeconfig(given: Path | None) -> Path:
     """The kubeconfig file to use. Raises BadInput (a named file that is not there) or Unreachable (none at all)."""
     if given is not None:
-        if not given.is_file():
+        if not os.path.isfile(given):  # Path.is_file raises where the folder cannot be searched
             raise BadInput(str(given), "", "no such kubeconfig file")
         return given
     named = os.environ.get("BAYPLAN_KUBECONFIG")
@@ -58,7 +58,7 @@ def find_kubeconfig(given: Path | None) -> Path:
         return find_kubeconfig(Path(named))
     others = [Path(p) for p in os.environ.get("KUBECONFIG", "").split(os.pathsep) if p]
     for path in (*kubeconfig_paths(), *others, Path.home() / ".kube" / "config"):
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     raise Unreachable("no cluster: start one with `bayplan up`, or name one with --kubeconfig")
 
@@ -122,6 +122,8 @@ def _tls(path: Path, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl
             _load_pair(context, certificate, key)
     except (ssl.SSLError, UnicodeDecodeError) as error:
         raise BadInput(str(path), "clusters, users", f"expected certificates in PEM ({error})") from error
+    except OSError as error:
+        raise BadInput(str(path), "client-certificate", f"cannot be put into a temporary file ({error})") from error
     return context
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,8 @@ def test_the_first_of_option_environment_up_demo_and_home_counts(
     at_home = written(tmp_path / ".kube" / "config")
     assert find_kubeconfig(None) == at_home
     listed = written(tmp_path / "listed")
-    monkeypatch.setenv("KUBECONFIG", f"nowhere{os.pathsep}{listed}")
+    cannot_be = "x" * 300  # where nothing can be looked up, as in a folder of somebody else
+    monkeypatch.setenv("KUBECONFIG", os.pathsep.join(("nowhere", cannot_be, str(listed))))
     assert find_kubeconfig(None) == listed
     up = written(Path(".bayplan/kubeconfig"))
     assert find_kubeconfig(None) == up
@@ -76,3 +78,12 @@ def test_a_certificate_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "config").write_text(yaml.safe_dump(config))
     with pytest.raises(BadInput, match="clusters, users: expected certificates in PEM"):
         read_access(tmp_path / "config")
+
+
+def test_a_client_certificate_where_nothing_can_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = {"client-certificate-data": "YQ==", "client-key-data": "YQ=="}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(BadInput, match="client-certificate: cannot be put into a temporary file"):
+        read_access(written(tmp_path / "config", pair, "https://c:1"))
