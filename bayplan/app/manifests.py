@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayplan.app.scheduler import LEASE, NAMESPACE
+from bayplan.app.scheduler import LEASE, NAMESPACE, RECOVERY_TIMEOUT_S
 from bayplan.model.base import Value
 from bayplan.workloads import KINDS as JOB_KINDS
 
@@ -23,13 +23,19 @@ _READ = ["list", "watch"]
 
 
 class Options(Value, frozen=True):
-    """What differs between installations. `crds` are Kueue's kinds, for clusters without a Kueue."""
+    """What differs between installations. `crds` are Kueue's kinds, for clusters without a Kueue.
+
+    The last three are the scheduler's options of those names.
+    """
 
     namespace: str = NAMESPACE
     image: str = IMAGE
     replicas: int = 2
     queues: str = "bayplan"
     crds: bool = True
+    prices: bool = False
+    recovery_timeout_s: int = RECOVERY_TIMEOUT_S
+    reserve_after_s: int = 0
 
 
 def manifests(options: Options) -> list[Json]:
@@ -184,6 +190,9 @@ def _container(options: Options) -> Json:
             f"--listen=0.0.0.0:{PORT}",
             f"--queues={options.queues}",
             f"--namespace={options.namespace}",
+            f"--recovery-timeout={options.recovery_timeout_s}",
+            f"--reserve-after={options.reserve_after_s}",
+            *(["--prices"] if options.prices else []),
         ],
         "ports": [{"name": "metrics", "containerPort": PORT, "protocol": "TCP"}],
         "livenessProbe": {"httpGet": {"path": "/healthz", "port": "metrics"}, "periodSeconds": 10},

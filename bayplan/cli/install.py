@@ -11,9 +11,9 @@ import typer
 from bayplan.app.install import install as apply
 from bayplan.app.install import rendered
 from bayplan.app.manifests import IMAGE, Options
-from bayplan.app.scheduler import NAMESPACE
-from bayplan.cli.common import Exit, Output, OutputOption, end, show_json
-from bayplan.cli.scheduler import Queues
+from bayplan.app.scheduler import NAMESPACE, RECOVERY_TIMEOUT_S
+from bayplan.cli.common import Exit, Output, OutputOption, PricesOption, end, show_json
+from bayplan.cli.scheduler import Queues, RecoveryOption, ReserveOption
 
 KubeconfigOption = Annotated[Path | None, typer.Option("--kubeconfig", help="The cluster. Default: as kubectl.")]
 
@@ -25,12 +25,24 @@ def install(
     replicas: Annotated[int, typer.Option("--replicas", min=1, help="One leads, the others stand by.")] = 2,
     queues: Annotated[Queues, typer.Option("--queues", help="Who admits Workloads.")] = Queues.bayplan,
     crds: Annotated[bool, typer.Option("--crds/--no-crds", help="Kueue's kinds where they are absent.")] = True,
+    prices: PricesOption = False,
+    recovery_timeout: RecoveryOption = RECOVERY_TIMEOUT_S,
+    reserve_after: ReserveOption = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifests; ask no cluster.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what would change; exit code 1 if anything.")] = False,
     output: OutputOption = Output.text,
 ) -> None:
     """Install the scheduler in a cluster (server-side apply; doing it again changes nothing)."""
-    options = Options(namespace=namespace, image=image, replicas=replicas, queues=queues.value, crds=crds)
+    options = Options(
+        namespace=namespace,
+        image=image,
+        replicas=replicas,
+        queues=queues.value,
+        crds=crds,
+        prices=prices,
+        recovery_timeout_s=recovery_timeout,
+        reserve_after_s=reserve_after,
+    )
     if dry_run:
         sys.stdout.write(rendered(options))
         return

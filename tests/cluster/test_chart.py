@@ -35,6 +35,11 @@ def test_helm_finds_nothing_wrong() -> None:
         pytest.param(("crds=false",), Options(crds=False), id="without Kueue's kinds"),
         pytest.param(("queues=kueue",), Options(queues="kueue"), id="beside a Kueue"),
         pytest.param(("replicas=3", "image=here/bayplan:1"), Options(replicas=3, image="here/bayplan:1"), id="tuned"),
+        pytest.param(
+            ("prices=true", "reserveAfter=1000000", "recoveryTimeout=0"),
+            Options(prices=True, reserve_after_s=1_000_000, recovery_timeout_s=0),
+            id="the scheduler's options",
+        ),
     ],
 )
 def test_helm_renders_what_install_applies(values: tuple[str, ...], options: Options) -> None:

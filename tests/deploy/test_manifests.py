@@ -18,12 +18,16 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
 
 def rendered(namespace: str) -> dict[tuple[str, str], Any]:
-    """The chart with its default values, whose conditions all hold; Helm itself renders it in `tests/cluster`."""
+    """The chart with its default values, whose conditions all hold but those of what is off; Helm itself renders it in
+    `tests/cluster`."""
     found = {}
     for path in sorted((CHART / "templates").glob("*.yaml")):
-        text = re.sub(r" *{{- (if .*|end) }}\n", "", path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        for off in (name for name, value in VALUES.items() if value is False):
+            text = re.sub(rf" *{{{{- if \.Values\.{off} }}}}\n(.*\n)*? *{{{{- end }}}}\n", "", text)
+        text = re.sub(r" *{{- (if .*|end) }}\n", "", text)
         text = text.replace("{{ .Release.Namespace }}", namespace)
-        text = re.sub(r"{{ \.Values\.(\w+) }}", lambda m: str(VALUES[m.group(1)]), text)
+        text = re.sub(r"{{ (?:int64 )?\.Values\.(\w+) }}", lambda m: str(VALUES[m.group(1)]), text)
         assert "{{" not in text, path
         found |= {(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(text)}
     return found
@@ -72,6 +76,13 @@ def test_beside_kueue_its_kinds_are_only_read() -> None:
 def test_kueues_kinds_come_only_where_there_is_no_kueue(arguments: Options, crds: int) -> None:
     made = [o for o in manifests(arguments) if o["kind"] == "CustomResourceDefinition"]
     assert len(made) == crds and len(kueue_crds()) == 7
+
+
+def test_the_scheduler_is_told_what_install_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["install", "--dry-run", "--prices", "--reserve-after=3600", "--recovery-timeout=600"]) == 0
+    made = {d["kind"]: d for d in yaml.safe_load_all(capsys.readouterr().out)}
+    arguments = made["Deployment"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert {"--prices", "--reserve-after=3600", "--recovery-timeout=600"} <= set(arguments)
 
 
 def test_a_dry_run_prints_yaml_and_asks_nobody(capsys: pytest.CaptureFixture[str]) -> None:
