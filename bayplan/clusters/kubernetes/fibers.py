@@ -21,7 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MANY = 8
-LULL_S = 0.005  # where many wait, what comes within this time is taken up at once: to be woken for each costs more
+LULL_S = 0.01  # where many wait, what comes within this time is taken up at once: to be woken for each costs more
 
 _BROKEN = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
