@@ -4,7 +4,9 @@
 pods bound, pods per second, time to the last bind, the CPU per pod of the scheduler (its Events included) and of API
 server and etcd, the share of the machine all of them used, its API writes per pod, and the GPUs its pods touched. Only
 ratios mean anything: API server, etcd and controllers share the machine with what is measured, and where `busy` is
-near 100 % it is their speed that counts. `python -m bench feats` is about what is placed, not how fast.
+near 100 % it is their speed that counts. Bayplan runs on the Python that runs this: one built with profiles, as
+Debian's and the image's are, needs less CPU than a plain build. `python -m bench feats` is about what is placed, not
+how fast.
 """
 
 from __future__ import annotations

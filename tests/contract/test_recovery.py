@@ -68,6 +68,8 @@ def attaching(body: Body) -> None:
         conditions = {"bindingConditions": ["attached"], "bindingFailureConditions": ["broken"]}
         devices = [d | conditions for d in piece["spec"]["devices"]]
         body.world.patch("ResourceSlice", piece["metadata"]["name"], {"spec": {"devices": devices}})
+    # one watch may be ahead of another: a pod could be seen before its devices' conditions
+    body.until(lambda: [d for s in body.cycle().snapshot.slices for d in s.spec.devices if d.binding_conditions])
     body.world.create(template("four", gpus=4))
 
 

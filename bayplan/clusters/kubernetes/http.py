@@ -22,7 +22,7 @@ from bayplan.clusters.kubernetes.channel import Channel
 from bayplan.runtime.objects import ApiError
 
 REQUEST_TIMEOUT_S = 15
-LULL_S = 0.05  # what a watch brings within this time is read at once: to be woken costs more than most of it
+LULL_S = 0.02  # what a watch brings within this time is read at once: to be woken costs more than most of it
 STREAM_TIMEOUT_S = 90  # the API server sends a bookmark about once a minute: longer silence is a dead connection
 _HEAD_BYTES = 1 << 16
 
